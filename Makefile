@@ -1,0 +1,80 @@
+# Rowferry. `make help` lists what there is.
+# PYTHON=… chooses the Python (3.11 or later); ROWFERRY_STATE=… where the local stack lives (.local);
+# ROWFERRY_MYSQLD=… the MySQL server program.
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help install lock format check test unit integration e2e up down status env demo build deploy bench clean
+
+suitable = import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c '$(suitable)' 2>/dev/null && echo $$name && break; done)
+BIN := .venv/bin
+SAM := SAM_CLI_TELEMETRY=0 .tools/sam/bin/sam
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+LEVEL = $(BIN)/python -m pytest $(ARGS)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+install: ## Python environments (.venv, .tools) and a MySQL server; again only what changed
+	@test -n "$(PYTHON)" || { echo "install: no Python 3.11 or later was found (on Debian 12 or later:" \
+		"apt-get install python3 python3-venv); choose one by PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) local/install.py
+
+lock: install ## compile the requirement lists (*.in) to hash-pinned files; UPGRADE=1 takes newer versions
+	@$(LOCK) -o src/requirements.txt src/requirements.in
+	@$(LOCK) -o api_ec2/requirements.txt api_ec2/requirements.in
+	@for set in dev sam ministack; do $(LOCK) -o requirements/$$set.txt requirements/$$set.in || exit 1; done
+
+format: install ## format the code and mend what ruff can mend (changes files)
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format --quiet
+
+check: install ## ruff, mypy and sam validate; changes nothing
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy
+	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+
+test: unit integration e2e ## every test: unit, integration, end to end
+
+unit: install ## the tests that need nothing but Python
+	@$(LEVEL) tests/unit
+
+integration: install ## the tests against a MySQL server of their own
+	@$(LEVEL) tests/integration
+
+e2e: install ## the tests of the deployed template, on a local stack of their own
+	@$(LEVEL) tests/e2e
+
+up: install ## start the local stack: MySQL, the emulated AWS with our template, the API
+	@$(BIN)/python -m local up
+
+down: ## stop the local stack
+	@test ! -x $(BIN)/python || $(BIN)/python -m local down
+
+status: ## what runs, where, and since when
+	@test -x $(BIN)/python || { echo "nothing is installed yet: make up"; exit 1; }
+	@$(BIN)/python -m local status
+
+env: ## shell exports for the running stack: eval "$(make -s env)"
+	@test -x $(BIN)/python || { echo "nothing is installed yet: make up" >&2; exit 1; }
+	@$(BIN)/python -m local env
+
+demo: install ## the stack, three sample files through it, and the account of every row
+	@$(BIN)/python -m local demo
+
+build: install ## sam build: the functions and their layer, as AWS gets them
+	@PATH="$(CURDIR)/.tools/sam/bin:$$PATH" $(SAM) build
+
+deploy: build ## sam deploy --guided, to the AWS account of your credentials
+	@$(SAM) deploy --guided
+
+bench: install ## what bench/ measures
+	@$(BIN)/python -m bench
+
+clean: down ## remove everything that was made: environments, stack, caches
+	@rm -rf .venv .tools .local .aws-sam .build .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

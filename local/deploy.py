@@ -1,0 +1,102 @@
+"""Our own template.yaml on the emulator: sam build, sam deploy, and what came of it."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from pydantic import BaseModel, ConfigDict
+
+from local.emulator import ROOT, Emulator
+from local.processes import LocalError, bare_environment, tail
+
+TOOLS = ROOT / ".tools"
+STACK = "rowferry"
+RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+"""MiniStack runs every Python function on this machine's Python, so the layer is built for it."""
+
+
+class Deployment(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    bucket: str
+    state_machine_arn: str
+
+
+def build(folder: Path, template: Path = ROOT / "template.yaml") -> Path:
+    """sam build into folder/build; gives the built template.
+
+    What did not change is taken from a cache that all stacks of this clone share, one build at a time.
+    """
+    shared = TOOLS / "sam-build"
+    shared.mkdir(parents=True, exist_ok=True)
+    log = folder / "sam-build.log"
+    built = folder / "build"
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        parameters = ["--parameter-overrides", f"PythonRuntime={RUNTIME}"]
+        places = ["--build-dir", str(shared / "build"), "--cache-dir", str(shared / "cache"), "--cached"]
+        sam(["build", "--template", str(template), *places, *parameters], log, {"AWS_DEFAULT_REGION": "us-east-1"})
+        shutil.rmtree(built, ignore_errors=True)
+        shutil.copytree(shared / "build", built, symlinks=True)
+    return built / "template.yaml"
+
+
+def deploy(template: Path, emulator: Emulator, parameters: Mapping[str, str], folder: Path) -> Deployment:
+    """sam deploy of a built template. The parameters are on the command line, the local password among them."""
+    overrides = [f"{name}={value}" for name, value in {"PythonRuntime": RUNTIME, **parameters}.items() if value]
+    command = ["deploy", "--template-file", str(template), "--stack-name", STACK, "--resolve-s3"]
+    quiet = ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
+    allow = ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+    log = folder / "sam-deploy.log"
+    sam([*command, *allow, *quiet, "--parameter-overrides", *overrides], log, emulator.environment())
+    return outputs(emulator)
+
+
+def outputs(emulator: Emulator) -> Deployment:
+    client = boto3.client(
+        "cloudformation",
+        endpoint_url=emulator.url,
+        region_name=emulator.environment()["AWS_REGION"],
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(proxies={}),
+    )
+    (stack,) = client.describe_stacks(StackName=STACK)["Stacks"]
+    found = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    try:
+        return Deployment(bucket=found["BucketName"], state_machine_arn=found["StateMachineArn"])
+    except KeyError as missing:
+        raise LocalError(f"template.yaml has no output {missing}: the stack can't be used without it") from missing
+
+
+def sam(arguments: list[str], log: Path, env: Mapping[str, str]) -> None:
+    """Runs quietly, from the repository; the log is shown only when it fails."""
+    binaries = TOOLS / "sam" / "bin"
+    environment = bare_environment(
+        SAM_CLI_TELEMETRY="0",
+        AWS_CONFIG_FILE=os.devnull,
+        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+        **{name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "REQUESTS_"))},
+        **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")},
+        **env,
+    )
+    environment["PATH"] = f"{binaries}{os.pathsep}{environment['PATH']}"
+    environment["NO_PROXY"] = environment["no_proxy"] = "127.0.0.1"
+    with log.open("wb") as output:
+        done = subprocess.run(
+            [str(binaries / "sam"), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=ROOT,
+            check=False,
+        )
+    if done.returncode:
+        raise LocalError(f"sam {arguments[0]} ended with {done.returncode}; {log} ends with:\n{tail(log)}")

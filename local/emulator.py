@@ -1,0 +1,72 @@
+"""The emulated AWS: MiniStack on one port of 127.0.0.1, in an environment of its own."""
+
+import shutil
+import urllib.request
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from local.processes import Process, bare_environment, chosen_port, spawn, wait_until_ready
+
+ROOT = Path(__file__).resolve().parent.parent
+MINISTACK = ROOT / ".tools" / "ministack" / "bin" / "ministack"
+REGION = "us-east-1"
+
+
+class Emulator(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    process: Process
+    port: int
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @classmethod
+    def start(cls, folder: Path, port: int | None = None) -> Self:
+        """Starts an empty one; what it leaves behind is under folder/aws, which is emptied first."""
+        home = folder.resolve() / "aws"
+        shutil.rmtree(home, ignore_errors=True)
+        (home / "tmp").mkdir(parents=True)
+        port = port or chosen_port("ROWFERRY_AWS_PORT")
+        env = bare_environment(
+            TMPDIR=str(home / "tmp"),
+            GATEWAY_PORT=str(port),
+            BIND_HOST="127.0.0.1",
+            MINISTACK_HOST="127.0.0.1",
+            IOT_MTLS_ENABLED="0",
+            SFTP_ENABLED="0",
+        )
+        log = home / "ministack.log"
+        emulator = cls(process=spawn([MINISTACK], log, env, home), port=port, folder=home)
+        wait_until_ready("MiniStack", emulator.process, log, lambda: answers(f"{emulator.url}/_ministack/health"))
+        return emulator
+
+    def environment(self) -> dict[str, str]:
+        """What makes the AWS SDKs and tools use the emulator and nothing else, whatever this machine has configured."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+        }
+
+    def alive(self) -> bool:
+        return self.process.alive() and answers(f"{self.url}/_ministack/health")
+
+    def stop(self) -> None:
+        self.process.stop()
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered with success within two seconds; proxies of this machine are passed by."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(url, timeout=2) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
