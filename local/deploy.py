@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import boto3
-from botocore.config import Config
 from pydantic import BaseModel, ConfigDict
 
 from local.emulator import ROOT, Emulator
-from local.processes import LocalError, bare_environment, tail
+from local.processes import LocalError, bare_environment, private, tail
 
 TOOLS = ROOT / ".tools"
 STACK = "rowferry"
@@ -59,14 +58,7 @@ def deploy(template: Path, emulator: Emulator, parameters: Mapping[str, str], fo
 
 
 def outputs(emulator: Emulator) -> Deployment:
-    client = boto3.client(
-        "cloudformation",
-        endpoint_url=emulator.url,
-        region_name=emulator.environment()["AWS_REGION"],
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(proxies={}),
-    )
+    client = boto3.client("cloudformation", **emulator.client_options())
     (stack,) = client.describe_stacks(StackName=STACK)["Stacks"]
     found = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
     try:
@@ -88,7 +80,7 @@ def sam(arguments: list[str], log: Path, env: Mapping[str, str]) -> None:
     )
     environment["PATH"] = f"{binaries}{os.pathsep}{environment['PATH']}"
     environment["NO_PROXY"] = environment["no_proxy"] = "127.0.0.1"
-    with log.open("wb") as output:
+    with private(log) as output:
         done = subprocess.run(
             [str(binaries / "sam"), *arguments],
             stdin=subprocess.DEVNULL,

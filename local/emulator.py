@@ -3,8 +3,9 @@
 import shutil
 import urllib.request
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from botocore.config import Config
 from pydantic import BaseModel, ConfigDict
 
 from local.processes import Process, bare_environment, chosen_port, spawn, wait_until_ready
@@ -53,6 +54,16 @@ class Emulator(BaseModel):
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
+        }
+
+    def client_options(self) -> dict[str, Any]:
+        """For boto3.client("s3", **…)."""
+        return {
+            "endpoint_url": self.url,
+            "region_name": REGION,
+            "aws_access_key_id": "test",
+            "aws_secret_access_key": "test",
+            "config": Config(proxies={}, retries={"max_attempts": 3, "mode": "standard"}),
         }
 
     def alive(self) -> bool:

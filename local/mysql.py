@@ -1,7 +1,7 @@
 """A private MySQL server: own data, own port on 127.0.0.1, own passwords, TLS only, durable as InnoDB is by default.
 
-    with MySQLServer.start(folder) as server:
-        pymysql.connect(host=server.host, port=server.port, …)
+with MySQLServer.start(folder) as server:
+    pymysql.connect(host=server.host, port=server.port, …)
 """
 
 import os
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from local.certificates import Certificates, make_certificates
 from local.mysqld import IMAGE, Program, find
-from local.processes import LocalError, Process, bare_environment, chosen_port, spawn, tail, wait_until_ready
+from local.processes import LocalError, Process, bare_environment, chosen_port, private, spawn, tail, wait_until_ready
 
 DATABASE = USER = "rowferry"
 MAX_USER_CONNECTIONS = 30
@@ -120,17 +120,17 @@ class Launch:
         self.certificates = certificates
         self.data = home / "data"
         self.log = home / "server.log"
+        self.first_log = home / "initialise.log"
         self.statements = home / "first.sql"
         self.run_as = other_user(home, Path(program.command[-1])) if os.geteuid() == 0 else None
 
     def initialise(self) -> None:
-        self.log.touch()
         self.data.mkdir(mode=0o700)
         self.hand_over(self.home, self.data, self.certificates.key)
-        done = subprocess.run(self.first_command(), capture_output=True, text=True, check=False)
-        self.log.write_text(done.stdout + done.stderr)
+        with private(self.first_log) as output:
+            done = subprocess.run(self.first_command(), stdout=output, stderr=output, check=False)
         if done.returncode:
-            raise LocalError(f"{self.program.name} could not make its data in {self.data}:\n{tail(self.log)}")
+            raise LocalError(f"{self.program.name} could not make its data in {self.data}:\n{tail(self.first_log)}")
 
     def first_command(self) -> list[str]:
         if not self.program.is_mariadb:
@@ -150,13 +150,12 @@ class Launch:
         return spawn(command, self.log, bare_environment(), self.home)
 
     def command(self, *options: str) -> list[str]:
-        first, *more = self.program.command
-        prefix = self.docker_command() if self.program.in_docker else [first, *more]
+        prefix = self.docker_command() if self.program.in_docker else self.program.command
         common = [*self.program.options, f"--datadir={self.data}", *self.user_option()]
         return [*prefix, "--no-defaults", *common, *options]
 
     def docker_command(self) -> list[str]:
-        owner = f"{os.geteuid()}:{os.getegid()}"
+        owner = f"{self.run_as.pw_uid}:{self.run_as.pw_gid}" if self.run_as else f"{os.geteuid()}:{os.getegid()}"
         port = f"127.0.0.1:{self.port}:{self.port}"
         place = ["--volume", f"{self.home}:{self.home}", "--user", owner, "--publish", port]
         return [*self.program.command, *place, "--entrypoint", "mysqld", IMAGE]
@@ -165,7 +164,7 @@ class Launch:
         tls = self.certificates
         options = [
             f"--port={self.port}",
-            f"--bind-address={'0.0.0.0' if self.program.in_docker else '127.0.0.1'}",  # noqa: S104
+            f"--bind-address={'0.0.0.0' if self.program.in_docker else '127.0.0.1'}",
             "--socket=server.sock",  # in the data folder; an absolute path may be too long for a socket
             f"--pid-file={self.data / 'server.pid'}",
             f"--ssl-ca={tls.ca}",
@@ -183,7 +182,7 @@ class Launch:
         return options if self.program.is_mariadb else [*options, "--mysqlx=OFF"]
 
     def user_option(self) -> list[str]:
-        if os.geteuid() != 0:
+        if os.geteuid() != 0 or (self.run_as and self.program.in_docker):  # there, Docker changes the user
             return []
         return [f"--user={self.run_as.pw_name if self.run_as else 'root'}"]
 

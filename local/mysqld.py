@@ -177,7 +177,7 @@ def apt_options(work: Path) -> list[str]:
 
 
 def debian_mirror() -> str | None:
-    """Debian's releases carry MariaDB only, MySQL is in sid; Ubuntu has it in its own sources, and so no answer here."""
+    """Debian's releases carry MariaDB only, MySQL is in sid; Ubuntu has it in its own sources, so no answer there."""
     if not KEYRING.exists():
         return None
     folder = Path("/etc/apt")

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
@@ -67,7 +68,7 @@ def start_time_by_ps(pid: int) -> str | None:
 
 def spawn(command: Sequence[str | Path], log: Path, env: Mapping[str, str], cwd: Path) -> Process:
     """Starts it in a session of its own, so that Ctrl-C in the terminal does not reach it."""
-    with log.open("ab") as output:
+    with private(log) as output:
         child = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
@@ -79,6 +80,12 @@ def spawn(command: Sequence[str | Path], log: Path, env: Mapping[str, str], cwd:
         )
     child.returncode = 0  # it stays on purpose: Popen need not warn that it is still running
     return Process(pid=child.pid, started=start_time(child.pid) or "ended at once")
+
+
+def private(log: Path) -> BinaryIO:
+    """A new log that only we can read: servers and tools write down what they were told, passwords too."""
+    log.unlink(missing_ok=True)
+    return os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 def wait_until_ready(name: str, process: Process, log: Path, ready: Callable[[], bool], patience: float = 60) -> None:
