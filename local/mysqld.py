@@ -22,6 +22,8 @@ from pathlib import Path
 from local.processes import LocalError
 
 ROOT = Path(__file__).resolve().parent.parent
+PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/local/mysql/bin")
+"""Where servers are that PATH need not name."""
 UNPACKED = ROOT / ".tools" / "mysql"
 IMAGE = "mysql:8.4"
 PACKAGES = ("mysql-server-core", "mysql-server-core-8.4", "mysql-server-core-8.0")
@@ -71,7 +73,7 @@ def fail(message: str) -> Program:
 
 
 def installed_paths() -> list[Path]:
-    folders = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/usr/local/mysql/bin"])
+    folders = os.pathsep.join([os.environ.get("PATH", ""), *PLACES])
     return [Path(path) for name in ("mysqld", "mariadbd") if (path := shutil.which(name, path=folders))]
 
 
