@@ -47,7 +47,7 @@ class Environment:
         return stamp.exists() and stamp.read_text() == self.wanted()
 
     def make(self) -> None:
-        print(f"installing {self.requirements.relative_to(ROOT)} into {self.folder.relative_to(ROOT)}", flush=True)
+        sys.stdout.write(f"installing {self.requirements.relative_to(ROOT)} into {self.folder.relative_to(ROOT)}\n")
         shutil.rmtree(self.folder, ignore_errors=True)
         run([sys.executable, "-m", "venv", str(self.folder)])
         run([str(self.python), *PIP, "--require-hashes", "--no-deps", "-r", str(self.requirements)])

@@ -15,6 +15,8 @@ from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
+PROC = Path("/proc")
+LINUX = (PROC / "self" / "stat").exists()
 LOG_TAIL = 2_000
 """Characters of a log that a failure shows."""
 
@@ -34,36 +36,55 @@ class Process(BaseModel):
         return start_time(self.pid) == self.started
 
     def stop(self, patience: float = 30) -> None:
-        """Ends it and whatever is left of its session; comes back when it is gone."""
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, os.WNOHANG)
-        if not self.alive():
-            return
-        os.kill(self.pid, signal.SIGTERM)
-        if not wait_until(lambda: not self.alive(), patience):
-            os.killpg(self.pid, signal.SIGKILL)
-            wait_until(lambda: not self.alive(), 5)
+        """Ends it and what it started; comes back when all are gone. Children may outlive one that was killed."""
+        if self.alive():
+            os.kill(self.pid, signal.SIGTERM)
+            wait_until(lambda: not self.alive(), patience)
+        for way in (signal.SIGTERM, signal.SIGKILL):
+            if not self.family():
+                return
+            os.killpg(self.pid, way)
+            wait_until(lambda: not self.family(), 5)
+
+    def family(self) -> list[int]:
+        """The pids of its group, its own too while it lives.
+
+        The system gives no process a number that is still a group's, so they are ours unless a stranger has the pid.
+        """
+        if start_time(self.pid) not in (None, self.started):
+            return []
+        return group(self.pid)
 
 
 def start_time(pid: int) -> str | None:
     """When the process started; None if there is none, or only its remains that nobody has collected."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    if not Path("/proc/self/stat").exists():
-        return start_time_by_ps(pid)
-    try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
+    if not LINUX:
+        return said_by_ps("-o", "lstart=", "-p", str(pid)) or None
+    state, *fields = stat(pid) or ["Z"]
     return None if state == "Z" else fields[18]
 
 
-def start_time_by_ps(pid: int) -> str | None:
-    """The same where there is no /proc, as on macOS."""
-    command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    state, _, started = said.partition(" ")
-    return started.strip() if said and not state.startswith("Z") else None
+def group(leader: int) -> list[int]:
+    """The pids of a process group, without those that have ended and nobody has collected."""
+    if not LINUX:
+        rows = [line.split() for line in said_by_ps("-A", "-o", "pid=,pgid=,stat=").splitlines()]
+        return [int(pid) for pid, of, state in rows if int(of) == leader and not state.startswith("Z")]
+    pids = [int(path.name) for path in PROC.iterdir() if path.name.isdigit()]
+    return [pid for pid in pids if (fields := stat(pid)) and fields[0] != "Z" and int(fields[2]) == leader]
+
+
+def stat(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat from the third, the state, on; see proc(5)."""
+    try:
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def said_by_ps(*options: str) -> str:
+    return subprocess.run(["ps", *options], capture_output=True, text=True, check=False).stdout.strip()
 
 
 def spawn(command: Sequence[str | Path], log: Path, env: Mapping[str, str], cwd: Path) -> Process:

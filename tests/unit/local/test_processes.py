@@ -1,9 +1,11 @@
+import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from local.processes import LocalError, Process, bare_environment, spawn, tail, wait_until_ready
+from local.processes import LocalError, Process, bare_environment, spawn, tail, wait_until, wait_until_ready
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -39,6 +41,17 @@ def test_one_that_does_not_listen_is_ended_all_the_same(tmp_path: Path) -> None:
     wait_until_ready("it", process, tmp_path / "log", lambda: "deaf" in tail(tmp_path / "log"))
     process.stop(patience=0.2)
     assert not process.alive()
+
+
+def test_children_that_outlive_a_killed_parent_are_ended_too(tmp_path: Path) -> None:
+    parent = start(tmp_path, ["sh", "-c", "sleep 60 & echo up; wait"])
+    log = tmp_path / "log"
+    wait_until_ready("it", parent, log, lambda: "up" in tail(log))
+    os.kill(parent.pid, signal.SIGKILL)
+    assert wait_until(lambda: not parent.alive(), 5)
+    assert parent.family()
+    parent.stop()
+    assert not parent.family()
 
 
 def test_a_server_that_dies_at_its_start_is_reported_with_its_last_words(tmp_path: Path) -> None:
