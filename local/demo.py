@@ -30,9 +30,11 @@ class Run(BaseModel):
     """A run as the API's list tells it."""
 
     run: str
+    claim: int
     table: str
     key: str
     status: str
+    stage: str
     batches: int | None = None
     batches_done: int = 0
 
@@ -84,24 +86,24 @@ class Demo:
     def get(self, route: str) -> Any:
         return self.api.get(route).raise_for_status().json()
 
-    def runs(self) -> dict[str, Run]:
-        return {item["run"]: Run.model_validate(item) for item in self.get("/runs")}
+    def runs(self) -> list[Run]:
+        return [Run.model_validate(item) for item in self.get("/runs?limit=200")["runs"]]
 
     def carry(self, samples: Samples) -> list[Report]:
         """Uploads the files, the child first, and waits until all are through."""
-        before = set(self.runs())
+        last_claim = max((run.claim for run in self.runs()), default=0)
         files = {f"raw/{path.name}": path for path in (samples.hired_employees, samples.departments, samples.jobs)}
         for key, path in files.items():
             self.s3.upload_file(str(path), self.bucket, key)
             self.console.print(f"uploaded {key}, {samples.records[path.stem]:,} records")
         with progress(self.console, list(files)) as show:
-            over = self.wait(before, set(files), show)
+            over = self.wait(last_claim, set(files), show)
         return [self.report(over[key]) for key in files]
 
-    def wait(self, before: set[str], keys: set[str], show: Callable[[Run], None]) -> dict[str, Run]:
+    def wait(self, last_claim: int, keys: set[str], show: Callable[[Run], None]) -> dict[str, Run]:
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            current = {run.key: run for name, run in self.runs().items() if name not in before and run.key in keys}
+            current = {run.key: run for run in self.runs() if run.claim > last_claim and run.key in keys}
             for run in current.values():
                 show(run)
             if len(current) == len(keys) and all(run.is_over for run in current.values()):
@@ -231,6 +233,6 @@ def line_by_line(console: Console) -> Callable[[Run], None]:
 
 
 def said_of(run: Run) -> str:
-    if run.is_over or not run.batches:
+    if run.is_over:
         return run.status
-    return f"{run.batches_done} of {run.batches} batches loaded"
+    return f"{run.stage}, {run.batches_done} of {run.batches} batches" if run.batches else run.stage

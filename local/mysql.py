@@ -214,7 +214,8 @@ def first_statements(password: str, root_password: str) -> str:
             f"WITH MAX_USER_CONNECTIONS {MAX_USER_CONNECTIONS};",
             f"GRANT ALL PRIVILEGES ON `{DATABASE}`.* TO {account};",
             f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{root_password}';",
-            f"CREATE USER 'root'@'127.0.0.1' IDENTIFIED BY '{root_password}';",
+            "CREATE USER IF NOT EXISTS 'root'@'127.0.0.1';",  # MariaDB has it from the start, without a password
+            f"ALTER USER 'root'@'127.0.0.1' IDENTIFIED BY '{root_password}';",
             "GRANT ALL PRIVILEGES ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;",
             "",
         ]
