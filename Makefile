@@ -35,7 +35,7 @@ format: install ## format the code and mend what ruff can mend (changes files)
 check: install ## ruff, mypy and sam validate; changes nothing
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
-	@$(BIN)/mypy
+	@$(BIN)/mypy $(wildcard src functions api_ec2 local bench tests)
 	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
 
 test: unit integration e2e ## every test: unit, integration, end to end
