@@ -1,0 +1,154 @@
+"""POST /upload_csv: the verdict on up to 1,000 records. Nothing is written."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.datastructures import UploadFile
+
+from rowferry.errors import BadRequest, TooLarge
+from rowferry.parse import CHUNK_BYTES, CHUNK_RECORDS, Dialect
+from rowferry.tables import TABLES, table_named
+from rowferry.validate import CHUNK_MEDIA_TYPE, Reject, Validated, chunk_answer, validate_bytes
+
+router = APIRouter(tags=["validation"])
+_FORM_OVERHEAD = 64 * 1024  # of a multipart body around its file
+
+_EXAMPLE_CSV = "4535,Marcelo Gonzalez,2021-07-27T16:02:08Z,1,2\n4572,Lidia Mendez,2021-07-27T19:04:09Z,1,\n"
+
+
+class Verdict(BaseModel):
+    """What became of each record: `rows` as they would go into the table, `rejects` with what is wrong."""
+
+    table: str
+    read: int
+    valid: int
+    rejected: int
+    rows: Sequence[dict[str, str | int]]
+    rejects: Sequence[Reject]
+
+    model_config = {
+        "json_schema_extra": {
+            "example": {
+                "table": "hired_employees",
+                "read": 2,
+                "valid": 1,
+                "rejected": 1,
+                "rows": [
+                    {
+                        "id": 4535,
+                        "name": "Marcelo Gonzalez",
+                        "datetime": "2021-07-27T16:02:08Z",
+                        "department_id": 1,
+                        "job_id": 2,
+                    }
+                ],
+                "rejects": [
+                    {
+                        "line": 2,
+                        "codes": ["missing"],
+                        "message": "line 2: job_id is empty",
+                        "fields": ["4572", "Lidia Mendez", "2021-07-27T19:04:09Z", "1", ""],
+                        "raw": None,
+                    }
+                ],
+            }
+        }
+    }
+
+
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "text/csv": {"schema": {"type": "string"}, "example": _EXAMPLE_CSV},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                }
+            },
+        },
+    }
+}
+
+
+@router.post(
+    "/upload_csv",
+    openapi_extra=_BODY,
+    response_model=Verdict,
+    responses={
+        200: {"content": {CHUNK_MEDIA_TYPE: {"schema": {"type": "string"}}}},
+        404: {"description": "An unknown table; the answer names the known ones"},
+        413: {"description": f"More than {CHUNK_RECORDS} records or {CHUNK_BYTES} bytes; nothing was taken"},
+        422: {"description": "Not CSV text, or columns that are not the table's"},
+    },
+)
+async def upload_csv(
+    request: Request,
+    table: Annotated[str, Query(description="One of the tables", examples=list(TABLES))],
+    delimiter: Annotated[
+        Literal[",", ";", "\t", "|"] | None,
+        Query(description="For a chunk from the middle of a file; without it delimiter and header are found"),
+    ] = None,
+    columns: Annotated[str, Query(description="The chunk's columns, by commas; default: the table's")] = "",
+    first_line: Annotated[int, Query(ge=1, description="The chunk's first line in its file")] = 1,
+) -> Response:
+    """Validates up to 1,000 records and answers them as they would go into the table. More: 413, never a part."""
+    body = await _body(request)
+    dialect = Dialect(delimiter, tuple(columns.split(",")) if columns else ()) if delimiter else None
+    validated = validate_bytes(table_named(table), body, dialect, first_line)
+    if CHUNK_MEDIA_TYPE in request.headers.get("accept", ""):
+        return Response(chunk_answer(validated), media_type=CHUNK_MEDIA_TYPE)
+    return JSONResponse(_verdict(validated).model_dump(mode="json"))
+
+
+def _verdict(validated: Validated) -> Verdict:
+    return Verdict(
+        table=validated.table.name,
+        read=validated.read,
+        valid=len(validated.lines),
+        rejected=len(validated.rejects),
+        rows=list(validated.rows()),
+        rejects=validated.rejects,
+    )
+
+
+async def _body(request: Request) -> bytes:
+    """Raises: TooLarge before more than the cap is in memory, BadRequest."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return await _file(request)
+    if kind not in ("text/csv", "text/plain", "application/octet-stream", ""):
+        raise BadRequest(f"the body is {kind}; send text/csv, or a file as multipart/form-data")
+    return await _bounded(request, CHUNK_BYTES)
+
+
+async def _bounded(request: Request, bound: int) -> bytes:
+    if int(request.headers.get("content-length") or 0) > bound:
+        raise TooLarge(f"the body is larger than {bound} bytes; nothing was taken")
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > bound:
+            raise TooLarge(f"the body is larger than {bound} bytes; nothing was taken")
+    return bytes(body)
+
+
+async def _file(request: Request) -> bytes:
+    whole = await _bounded(request, CHUNK_BYTES + _FORM_OVERHEAD)
+    form = await Request(request.scope, _replay(whole)).form(max_files=1, max_fields=10)
+    files = [value for value in form.values() if isinstance(value, UploadFile)]
+    if len(files) != 1:
+        raise BadRequest("the form must hold exactly one file")
+    return await files[0].read()
+
+
+def _replay(body: bytes) -> Any:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive

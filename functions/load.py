@@ -1,0 +1,23 @@
+"""LoadFunction: one batch into MySQL, exactly once."""
+
+from dataclasses import asdict
+
+from rowferry import db, ledger
+from rowferry.load import load_batch
+from rowferry.split import Batch
+from runtime import Answer, RunEvent, bucket, handler, logger, settings
+
+
+class BatchEvent(RunEvent):
+    """A line of the manifest, and the run that it belongs to."""
+
+    batch: Batch
+
+
+@handler(BatchEvent)
+def handle(event: BatchEvent) -> Answer:
+    now = settings()
+    with db.session(now) as conn:
+        totals = load_batch(conn, bucket(now), ledger.read(conn, event.run), event.batch)
+    logger.info("loaded", extra={"batch": event.batch.batch, **asdict(totals)})
+    return {"outcome": "loaded", "batch": event.batch.batch, **asdict(totals)}

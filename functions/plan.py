@@ -1,0 +1,38 @@
+"""PlanFunction: an S3 event in, the claimed and planned run out."""
+
+from dataclasses import asdict
+
+from pydantic import BaseModel, Field
+
+from rowferry import db
+from rowferry.plan import Uploaded, plan
+from runtime import Answer, bucket, handler, logger, settings
+
+
+class Object(BaseModel):
+    """`detail.object` of an event. The key is as it is in S3: EventBridge does not encode it."""
+
+    key: str
+    etag: str
+    version: str | None = Field(None, alias="version-id")
+
+
+class Detail(BaseModel):
+    object: Object
+
+
+class Started(BaseModel):
+    """An "Object Created" event with the execution that it started."""
+
+    detail: Detail
+    execution: str
+
+
+@handler(Started)
+def handle(event: Started) -> Answer:
+    now = settings()
+    found = event.detail.object
+    with db.session(now) as conn:
+        planned = plan(conn, bucket(now), Uploaded(found.key, found.etag, found.version), event.execution, now.options)
+    logger.info("planned", extra=asdict(planned))
+    return asdict(planned)

@@ -1,0 +1,17 @@
+"""ReconcileFunction: references, keys that occur twice, and the gate, over the whole file."""
+
+import datetime as dt
+from dataclasses import asdict
+
+from rowferry import db, ledger
+from rowferry.reconcile import reconcile
+from runtime import Answer, RunEvent, bucket, handler, logger, settings
+
+
+@handler(RunEvent)
+def handle(event: RunEvent) -> Answer:
+    now = settings()
+    with db.session(now) as conn:
+        reconciled = reconcile(conn, bucket(now), ledger.read(conn, event.run), dt.datetime.now(dt.UTC))
+    logger.info("reconciled", extra=asdict(reconciled))
+    return asdict(reconciled)

@@ -1,0 +1,79 @@
+"""What every function stands on: its settings, its logs, metrics and traces, and how a failure leaves it.
+
+A failure that passes leaves as an exception, which Step Functions tries again; one that lasts leaves as the answer
+`{"outcome": "failed"}`, which the state machine sends on by a Choice: emulators don't tell our exceptions' names.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rowferry.config import Settings
+from rowferry.errors import Never
+from rowferry.ledger import Totals
+from rowferry.s3 import Bucket
+
+Answer = dict[str, Any]
+Event = TypeVar("Event", bound=BaseModel)
+
+logger = Logger()
+metrics = Metrics()
+tracer = Tracer()
+
+
+class RunEvent(BaseModel):
+    """Names a run; whatever else the state machine passes along is not read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    run: str
+
+
+def settings() -> Settings:
+    return Settings.from_env(os.environ)
+
+
+def bucket(settings: Settings) -> Bucket:
+    return Bucket(settings.bucket)
+
+
+def handler(model: type[Event]) -> Callable[[Callable[[Event], Answer]], Callable[..., Answer]]:
+    """Makes a Lambda handler of a function from a parsed event to an answer."""
+
+    def decorate(act: Callable[[Event], Answer]) -> Callable[..., Answer]:
+        @logger.inject_lambda_context(clear_state=True)
+        @metrics.log_metrics(raise_on_empty_metrics=False)
+        @tracer.capture_lambda_handler(capture_response=False)
+        @wraps(act)
+        def handle(event: Mapping[str, Any], context: LambdaContext) -> Answer:
+            try:
+                parsed = model.model_validate(event)
+                logger.append_keys(run=getattr(parsed, "run", None))
+                return act(parsed)
+            except ValidationError as error:
+                problems = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+                return _failed(f"the event makes no sense: {'; '.join(problems)}")
+            except Never as error:
+                return _failed(f"{type(error).__name__}: {error}")
+
+        return handle
+
+    return decorate
+
+
+def _failed(reason: str) -> Answer:
+    logger.error("failed for good", extra={"reason": reason})
+    metrics.add_metric("FailedForGood", MetricUnit.Count, 1)
+    return {"outcome": "failed", "reason": reason}
+
+
+def count(totals: Totals) -> None:
+    """Puts a finished run's totals into the metrics."""
+    for name in ("inserted", "updated", "unchanged", "rejected", "withheld"):
+        metrics.add_metric(f"Rows{name.capitalize()}", MetricUnit.Count, getattr(totals, name))

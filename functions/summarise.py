@@ -1,0 +1,18 @@
+"""SummariseFunction: checks the books, writes rejects and report, moves the file."""
+
+from rowferry import db, ledger
+from rowferry.ledger import Totals
+from rowferry.report import summarise
+from runtime import Answer, RunEvent, bucket, count, handler, logger, settings
+
+
+@handler(RunEvent)
+def handle(event: RunEvent) -> Answer:
+    now = settings()
+    with db.session(now) as conn:
+        report = summarise(conn, bucket(now), ledger.read(conn, event.run))
+    logger.info("summarised", extra={"report": report})
+    count(
+        Totals(report["read"], *(report[name] for name in ("inserted", "updated", "unchanged", "rejected", "withheld")))
+    )
+    return {"outcome": "summarised", "report": report}

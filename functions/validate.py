@@ -1,0 +1,31 @@
+"""ValidateFunction: one batch through the validator API."""
+
+from rowferry import db, ledger
+from rowferry.batch import validate_batch
+from rowferry.errors import NotFound
+from rowferry.files import RunFiles
+from rowferry.split import Batch
+from rowferry.tables import table_named
+from rowferry.validator import Validator
+from runtime import Answer, RunEvent, bucket, handler, logger, settings
+
+
+class BatchEvent(RunEvent):
+    """A line of the manifest, and the run that it belongs to."""
+
+    batch: Batch
+
+
+@handler(BatchEvent)
+def handle(event: BatchEvent) -> Answer:
+    now = settings()
+    with db.session(now) as conn:
+        run = ledger.read(conn, event.run)
+        ledger.renew(conn, run.id, "Validate")
+    if run.dialect is None:
+        raise NotFound(f"run {run.id} has no plan")
+    validator = Validator(now.api_url, now.api_token)
+    stats = validate_batch(RunFiles(bucket(now), run.id), validator, table_named(run.table), run.dialect, event.batch)
+    counts = {"batch": event.batch.batch, "read": stats.read, "valid": stats.valid, "rejected": stats.rejected}
+    logger.info("validated", extra=counts)
+    return {"outcome": "validated", **counts}

@@ -1,0 +1,90 @@
+"""Settings, read once from an environment that is handed in."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from rowferry.errors import SettingError
+
+OnConflict = Literal["update", "skip", "reject"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run treats its file; frozen in the run's row at its claim.
+
+    batch_chunks: chunks of 1,000 records to a transaction. on_conflict: what becomes of a row whose key is there.
+    max_rejected_percent: above it, nothing of the file is loaded (100: off).
+    """
+
+    batch_chunks: int = 25
+    on_conflict: OnConflict = "update"
+    max_rejected_percent: float = 100.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the parts are. `db_tls_ca` is a PEM file's path; empty: no TLS, for a stand-in server without it."""
+
+    db_host: str
+    db_port: int
+    db_user: str
+    db_password: str
+    db_name: str
+    db_tls_ca: str = ""
+    bucket: str = ""
+    api_url: str = ""
+    api_token: str = ""
+    options: Options = Options()
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "Settings":
+        """Each field from the variable of its name in capitals.
+
+        Raises: SettingError naming the variable that is missing or makes no sense.
+        """
+        needed = {"db_host": str, "db_port": int, "db_user": str, "db_password": str, "db_name": str}
+        optional = ("db_tls_ca", "bucket", "api_url", "api_token")
+        values: dict[str, Any] = {name: _value(env, name, read) for name, read in needed.items()}
+        values |= {name: env[name.upper()] for name in optional if name.upper() in env}
+        return cls(**values, options=_options(env))
+
+
+def _options(env: Mapping[str, str]) -> Options:
+    readers: dict[str, Callable[[str], Any]] = {
+        "batch_chunks": _positive,
+        "on_conflict": _on_conflict,
+        "max_rejected_percent": _percent,
+    }
+    given = [field.name for field in fields(Options) if env.get(field.name.upper())]
+    return Options(**{name: _value(env, name, readers[name]) for name in given})
+
+
+def _value(env: Mapping[str, str], name: str, read: Callable[[str], Any]) -> Any:
+    variable = name.upper()
+    if variable not in env:
+        raise SettingError(f"the environment variable {variable} is missing")
+    try:
+        return read(env[variable])
+    except ValueError as error:
+        raise SettingError(f"the environment variable {variable} makes no sense: {error}") from None
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(f"{number} is below 1")
+    return number
+
+
+def _percent(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 100:
+        raise ValueError(f"{number} is not between 0 and 100")
+    return number
+
+
+def _on_conflict(text: str) -> str:
+    if text not in get_args(OnConflict):
+        raise ValueError(f"{text!r} is not one of {', '.join(get_args(OnConflict))}")
+    return text

@@ -1,0 +1,174 @@
+"""The one file that knows PyMySQL: connections, transactions, and its errors as ours.
+
+Every session runs in UTC, strict SQL and READ COMMITTED, with short waits: a function that died with its transaction
+open must not block its successor for long.
+"""
+
+import ipaddress
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, TypeAlias
+
+import pymysql
+from pymysql import connections
+from pymysql.constants import CR, ER
+from pymysql.cursors import Cursor, DictCursor
+
+from rowferry.config import Settings
+from rowferry.errors import Contention, DatabaseError, DatabaseUnavailable, RowferryError
+
+Row = Mapping[str, Any]
+Args = Sequence[object]
+Connection: TypeAlias = "connections.Connection[Cursor]"
+
+_SESSION = (
+    "SET SESSION time_zone = '+00:00', transaction_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 20,"
+    " wait_timeout = 900, net_read_timeout = 60, net_write_timeout = 60, sql_mode ="
+    " 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,"
+    "ONLY_FULL_GROUP_BY'"
+)
+
+_CONTENTION = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT, ER.DUP_ENTRY, ER.NO_REFERENCED_ROW_2, ER.ROW_IS_REFERENCED_2}
+_USER_LIMIT = 1226  # ER_USER_LIMIT_REACHED: MAX_USER_CONNECTIONS
+_UNAVAILABLE = {
+    _USER_LIMIT,
+    1053,  # ER_SERVER_SHUTDOWN
+    1290,  # ER_OPTION_PREVENTS_STATEMENT: --read-only while RDS fails over
+    3169,  # ER_SESSION_WAS_KILLED
+    4031,  # ER_CLIENT_INTERACTION_TIMEOUT
+    ER.CON_COUNT_ERROR,
+    ER.TOO_MANY_USER_CONNECTIONS,
+    ER.QUERY_INTERRUPTED,
+    ER.DISK_FULL,
+    ER.RECORD_FILE_FULL,
+    ER.OUT_OF_RESOURCES,
+    CR.CR_SERVER_GONE_ERROR,
+    CR.CR_SERVER_LOST,
+    CR.CR_CONN_HOST_ERROR,
+    CR.CR_CONNECTION_ERROR,
+}
+
+
+def connect(settings: Settings) -> Connection:
+    """A session of its own; the caller closes it.
+
+    Raises: DatabaseUnavailable; DatabaseError for a wrong password, name or certificate.
+    """
+    with _errors_as_ours():
+        return pymysql.connect(
+            host=settings.db_host,
+            port=settings.db_port,
+            user=settings.db_user,
+            password=settings.db_password,
+            database=settings.db_name,
+            charset="utf8mb4",
+            autocommit=True,
+            local_infile=True,
+            connect_timeout=10,
+            read_timeout=300,
+            write_timeout=300,
+            init_command=_SESSION,
+            ssl=_tls(settings),
+        )
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.db_tls_ca:
+        return None
+    context = ssl.create_default_context(cafile=settings.db_tls_ca)
+    context.check_hostname = not _is_loopback(settings.db_host)  # a private server's own certificate names no host
+    return context
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextmanager
+def session(settings: Settings) -> Iterator[Connection]:
+    """`connect`, closed at the end."""
+    with closing(connect(settings)) as conn:
+        yield conn
+
+
+@contextmanager
+def transaction(conn: Connection) -> Iterator[None]:
+    """Commits at the end, rolls back at any exception.
+
+    Raises: Contention for what repeating the transaction cures, DatabaseUnavailable where the connection is lost: then
+    it is unknown whether it was committed.
+    """
+    run(conn, "BEGIN")
+    try:
+        yield
+        run(conn, "COMMIT")
+    except BaseException:
+        try:
+            run(conn, "ROLLBACK")
+        except RowferryError:
+            conn.close()  # the server rolls back what a closed session left open
+        raise
+
+
+def run(conn: Connection, sql: str, args: Args = ()) -> int:
+    """Affected rows: those written, not those matched."""
+    with _errors_as_ours(), conn.cursor() as cursor:
+        return int(cursor.execute(sql, args or None))
+
+
+def run_many(conn: Connection, sql: str, rows: Sequence[Args]) -> int:
+    """One INSERT for many rows."""
+    with _errors_as_ours(), conn.cursor() as cursor:
+        return int(cursor.executemany(sql, rows) or 0)
+
+
+def rows(conn: Connection, sql: str, args: Args = ()) -> Sequence[Row]:
+    """All rows of an answer that is known to be small."""
+    with _errors_as_ours(), conn.cursor(DictCursor) as cursor:
+        cursor.execute(sql, args or None)
+        return list(cursor.fetchall())
+
+
+def row(conn: Connection, sql: str, args: Args = ()) -> Row | None:
+    """The first row of an answer, None where there is none."""
+    return next(iter(rows(conn, sql, args)), None)
+
+
+def load_local(conn: Connection, path: str, table: str, columns: Sequence[str]) -> tuple[int, int]:
+    """LOAD DATA LOCAL of a file in normal form (`Validated.normal_text`); answers affected rows and warnings.
+
+    `columns` may hold `@name` for a field that goes nowhere. LOCAL turns duplicate keys, missing parents and values
+    that don't fit into warnings, so the rows are in only where affected = rows sent and warnings = 0.
+    """
+    sql = (
+        f"LOAD DATA LOCAL INFILE %s INTO TABLE `{table}` CHARACTER SET utf8mb4"
+        " FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n'"
+        f" ({', '.join(column if column.startswith('@') else f'`{column}`' for column in columns)})"
+    )
+    with _errors_as_ours(), conn.cursor() as cursor:
+        return int(cursor.execute(sql, (path,))), cursor.warning_count
+
+
+@contextmanager
+def _errors_as_ours() -> Iterator[None]:
+    try:
+        yield
+    except pymysql.err.InterfaceError as error:  # the connection was closed under us
+        raise DatabaseUnavailable("the database connection is closed") from error
+    except pymysql.err.MySQLError as error:
+        raise _ours(error) from error
+    except OSError as error:
+        raise DatabaseUnavailable(f"the database is out of reach: {error}") from error
+
+
+def _ours(error: pymysql.err.MySQLError) -> RowferryError:
+    code = error.args[0] if error.args else 0
+    if code in _CONTENTION:
+        return Contention(f"the database asks for another try (MySQL error {code})")
+    if code in _UNAVAILABLE:
+        return DatabaseUnavailable(f"the database is not available (MySQL error {code}): {error.args[-1]}")
+    return DatabaseError(f"MySQL error {code}: {error.args[-1]}")

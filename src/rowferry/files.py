@@ -1,0 +1,122 @@
+"""A run's work files below `runs/<run>/`: their names and their forms.
+
+input.csv                  the run's own copy of the uploaded version, inflated where it was .gz
+batches.jsonl              Plan's manifest, a line for each batch
+valid/<batch>.json         what Validate found in a batch (`Stats`)
+valid/<batch>.tsv          its accepted rows in normal form, in the order of their keys
+valid/<batch>.keys         its keys, sorted, as 4-byte integers
+valid/<batch>.jsonl        its rejects
+verdicts/<attempt>/…       Reconcile's rejects of a batch; the run's row names the attempt that holds
+loaded/<batch>-<attempt>…  rejects found while loading; the batch's ledger row names the attempt that holds
+report.json                the run in figures
+"""
+
+import json
+import sys
+import uuid
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from pydantic import TypeAdapter
+
+from rowferry.s3 import Bucket
+from rowferry.split import BATCH, Batch
+from rowferry.validate import REJECT, Reject
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What Validate found in a batch.
+
+    `low` and `high`: the least and the greatest key, None without a valid row. `repeats`: a key stands in it twice.
+    `references`: by the reference's column, its distinct values, sorted.
+    """
+
+    read: int
+    valid: int
+    rejected: int
+    low: int | None
+    high: int | None
+    repeats: bool
+    references: Mapping[str, Sequence[int]]
+
+
+_STATS = TypeAdapter(Stats)
+
+
+def new_attempt() -> str:
+    """A name that no other attempt at the same step has."""
+    return uuid.uuid4().hex[:12]
+
+
+class RunFiles:
+    """The work files of one run."""
+
+    def __init__(self, bucket: Bucket, run: str) -> None:
+        self.bucket = bucket
+        self.prefix = f"runs/{run}/"
+        self.input = f"{self.prefix}input.csv"
+        self.manifest = f"{self.prefix}batches.jsonl"
+        self.report = f"{self.prefix}report.json"
+
+    def write_manifest(self, batches: Iterable[Batch]) -> None:
+        self.bucket.write(self.manifest, b"".join(BATCH.dump_json(batch) + b"\n" for batch in batches))
+
+    def batches(self) -> Iterator[Batch]:
+        with self.bucket.read(self.manifest) as fp:
+            for line in fp:
+                yield BATCH.validate_json(line)
+
+    def rows_key(self, batch: int) -> str:
+        return f"{self.prefix}valid/{batch:06}.tsv"
+
+    def keys_key(self, batch: int) -> str:
+        return f"{self.prefix}valid/{batch:06}.keys"
+
+    def stats_key(self, batch: int) -> str:
+        return f"{self.prefix}valid/{batch:06}.json"
+
+    def rejects_key(self, batch: int) -> str:
+        return f"{self.prefix}valid/{batch:06}.jsonl"
+
+    def verdicts_prefix(self) -> str:
+        """A place for one attempt at Reconcile."""
+        return f"{self.prefix}verdicts/{new_attempt()}/"
+
+    def loaded_key(self, batch: int) -> str:
+        """A place for the rejects of one attempt at loading a batch."""
+        return f"{self.prefix}loaded/{batch:06}-{new_attempt()}.jsonl"
+
+    def write_stats(self, batch: int, stats: Stats) -> None:
+        self.bucket.write(self.stats_key(batch), json.dumps(asdict(stats), sort_keys=True).encode())
+
+    def stats(self, batch: int) -> Stats:
+        return _STATS.validate_json(self.bucket.read_all(self.stats_key(batch)))
+
+    def write_rejects(self, key: str, rejects: Iterable[Reject]) -> None:
+        self.bucket.write(key, b"".join(REJECT.dump_json(reject, exclude_none=True) + b"\n" for reject in rejects))
+
+    def rejects(self, key: str) -> Iterator[Reject]:
+        with self.bucket.read(key) as fp:
+            for line in fp:
+                yield REJECT.validate_json(line)
+
+    def write_keys(self, batch: int, keys: Sequence[int]) -> None:
+        self.bucket.write(self.keys_key(batch), _little_endian(array("I", keys)).tobytes())
+
+    def keys(self, batch: int) -> "array[int]":
+        found = array("I")
+        found.frombytes(self.bucket.read_all(self.keys_key(batch)))
+        return _little_endian(found)
+
+
+def verdict_key(prefix: str, batch: int) -> str:
+    """Where one attempt at Reconcile keeps a batch's rejects."""
+    return f"{prefix}{batch:06}.jsonl"
+
+
+def _little_endian(column: "array[int]") -> "array[int]":
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column

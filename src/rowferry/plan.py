@@ -1,0 +1,164 @@
+"""The step Plan: which version of which object this run is, the run's own copy of it, and its batches."""
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from rowferry import ledger
+from rowferry.config import Options
+from rowferry.db import Connection
+from rowferry.errors import Refused
+from rowferry.files import RunFiles
+from rowferry.ledger import Claim, Run, Verdict
+from rowferry.s3 import Bucket, Version
+from rowferry.split import BLOCK_BYTES, split
+from rowferry.tables import TABLES, table_named, table_of_path
+
+INFLATED_BYTES = 20 * 1024**3
+"""Above it a .gz is refused: about what Plan's fifteen minutes bear."""
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """What an event says of an object; the version where it says that."""
+
+    key: str
+    etag: str
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Plan's outcome.
+
+    `manifest` and `results` are S3 keys for the Maps: the batches to read, and where to leave what the children answer.
+    `planned`: there are batches. `empty`: no record in the file. `refused`: it can never load. `duplicate`: another
+    execution has this version, or it is done. `gone`: no such version is there, nor has a run had it. `ignored`: a folder's marker.
+    """
+
+    outcome: str
+    run: str = ""
+    records: int = 0
+    batches: int = 0
+    manifest: str = ""
+    results: str = ""
+    reason: str | None = None
+
+
+def plan(conn: Connection, bucket: Bucket, uploaded: Uploaded, execution: str, options: Options) -> Planned:
+    """Claims the run and plans it, or says why there is nothing to do. May run twice, at the same time too.
+
+    Raises: StorageUnavailable, DatabaseUnavailable.
+    """
+    run = _claimed(conn, bucket, uploaded, execution, options)
+    if isinstance(run, Planned):
+        return run
+    if run.records is None and run.verdict is None:
+        try:
+            _plan(conn, bucket, run)
+        except Refused as refusal:
+            ledger.keep_verdict(conn, run.id, Verdict("refused", f"{refusal.code}: {refusal}"))
+        run = ledger.read(conn, run.id)
+    if run.verdict and run.verdict.gate == "refused":
+        return Planned("refused", run.id, reason=run.verdict.reason)
+    files = RunFiles(bucket, run.id)
+    outcome = "planned" if run.batches else "empty"
+    return Planned(outcome, run.id, run.records or 0, run.batches or 0, files.manifest, f"{files.prefix}map")
+
+
+def _plan(conn: Connection, bucket: Bucket, run: Run) -> None:
+    if not run.table:
+        words = f"{run.key} names no table; a file is called TABLE.csv, TABLE-anything.csv or TABLE/anything.csv, or"
+        raise Refused("unknown_table", f"{words} .csv.gz, with one of the tables {', '.join(TABLES)}")
+    if newer := ledger.newer_done(conn, run):
+        raise Refused("superseded", f"a newer version of {run.key}, {newer}, has been loaded; this one would undo it")
+    files = RunFiles(bucket, run.id)
+    version = Version(run.key, run.version, run.etag, _size(bucket, run), run.uploaded_at)
+    _take_copy(bucket, run, version, files, lambda: ledger.renew(conn, run.id, "Plan"))
+    with bucket.read(files.input) as fp:
+        layout = split(fp, table_named(run.table), run.options.batch_chunks)
+    files.write_manifest(layout.batches)
+    ledger.keep_plan(conn, run.id, layout.dialect, layout.records, len(layout.batches))
+
+
+# --- the claim -------------------------------------------------------------------------------------------------------
+
+
+def _claimed(conn: Connection, bucket: Bucket, uploaded: Uploaded, execution: str, options: Options) -> Run | Planned:
+    if (mine := ledger.of_execution(conn, execution)) and mine.status in ("running", "failed"):
+        ledger.claim(conn, _claim(bucket, _version_of(mine), mine.table, execution, options))
+        return ledger.read(conn, mine.id)
+    if uploaded.key.endswith("/"):
+        return Planned("ignored", reason=f"{uploaded.key} is a folder")
+    candidates = [version for version in bucket.versions_of(uploaded.key) if _is_meant(version, uploaded)]
+    for version in candidates:
+        table = table_of_path(uploaded.key.partition("/")[2])
+        wanted = _claim(bucket, version, table.name if table else "", execution, options)
+        if ledger.claim(conn, wanted):
+            return ledger.read(conn, wanted.id)
+    if candidates:
+        return Planned("duplicate", ledger.run_id(bucket.name, uploaded.key, candidates[0].id))
+    if run := ledger.of_object(conn, bucket.name, uploaded.key, uploaded.etag, uploaded.version):
+        return Planned("duplicate", run)
+    return Planned("gone", reason=f"{uploaded.key} is no longer in the bucket, and no run has had it")
+
+
+def _is_meant(version: Version, uploaded: Uploaded) -> bool:
+    return version.id == uploaded.version if uploaded.version else version.etag == uploaded.etag.strip('"')
+
+
+def _claim(bucket: Bucket, version: Version, table: str, execution: str, options: Options) -> Claim:
+    return Claim(
+        id=ledger.run_id(bucket.name, version.key, version.id),
+        bucket=bucket.name,
+        key=version.key,
+        version=version.id,
+        etag=version.etag,
+        uploaded_at=version.modified,
+        table=table,
+        kind="check" if version.key.startswith("check/") else "load",
+        execution=execution,
+        options=options,
+    )
+
+
+def _version_of(run: Run) -> Version:
+    return Version(run.key, run.version, run.etag, 0, run.uploaded_at)
+
+
+def _size(bucket: Bucket, run: Run) -> int:
+    return next((version.size for version in bucket.versions_of(run.key) if version.id == run.version), 0)
+
+
+# --- the run's own copy ----------------------------------------------------------------------------------------------
+
+
+def _take_copy(bucket: Bucket, run: Run, version: Version, files: RunFiles, progress: Callable[[], None]) -> None:
+    if bucket.exists(files.input):
+        return
+    if version.key.endswith(".gz"):
+        with bucket.read(version.key, version.id) as packed:
+            bucket.write_stream(files.input, _inflated(packed, progress))
+    else:
+        bucket.copy(version, files.input, {"rowferry-run": run.id})
+
+
+def _inflated(packed: BinaryIO, progress: Callable[[], None]) -> Iterator[bytes]:
+    """Raises: Refused where it is no .gz, or inflates beyond the bound."""
+    size = 0
+    with gzip.GzipFile(fileobj=packed, mode="rb") as fp:
+        while block := _inflate(fp):
+            size += len(block)
+            if size > INFLATED_BYTES:
+                raise Refused("too_large", f"the file inflates to more than {INFLATED_BYTES} bytes")
+            progress()
+            yield block
+
+
+def _inflate(fp: gzip.GzipFile) -> bytes:
+    try:
+        return fp.read(BLOCK_BYTES)
+    except (zlib.error, gzip.BadGzipFile, EOFError) as error:
+        raise Refused("not_gzip", f"the file is called .gz and can't be inflated: {error}") from error

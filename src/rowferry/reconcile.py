@@ -1,0 +1,315 @@
+"""The step Reconcile: what can only be judged over the whole file, before a row is written.
+
+First references that MySQL does not have, then keys that occur twice among the rows that are left; last, the gate. Its
+verdict is written once and then holds, however often the step runs.
+"""
+
+import datetime as dt
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from rowferry import db, ledger
+from rowferry.db import Connection
+from rowferry.errors import Later
+from rowferry.files import RunFiles, Stats, verdict_key
+from rowferry.ledger import Run, Verdict
+from rowferry.parse import Dialect, Record, records
+from rowferry.s3 import Bucket
+from rowferry.split import Batch
+from rowferry.tables import TABLES, Table, table_named, table_of_path
+from rowferry.validate import Reject, arrangement
+
+PARENT_GRACE = dt.timedelta(minutes=1)
+"""A file younger than this waits for parents that are missing: their file may be on its way."""
+
+PARENT_BOUND = dt.timedelta(minutes=15)
+"""How long a run waits for a parent's file that is under way."""
+
+_LOOKUP = 5_000
+_KEYS_AT_ONCE = 500_000
+
+
+class ParentNeverCame(Later):
+    """A parent's file was under way and did not arrive in time, or its run failed."""
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """`wait`: look again, for `reason`; otherwise the gate's decision: `load`, or `withhold` where nothing is written."""
+
+    outcome: str
+    reason: str | None = None
+
+
+def reconcile(conn: Connection, bucket: Bucket, run: Run, now: dt.datetime) -> Reconciled:
+    """Raises: ParentNeverCame: the run fails and its file stays in raw/, to be started again."""
+    verdict = run.verdict
+    if verdict is None:
+        ledger.renew(conn, run.id, "Reconcile")
+        look = _Look(RunFiles(bucket, run.id), table_named(run.table))
+        missing = look.missing_parents(conn)
+        if missing and (reason := _worth_waiting(conn, bucket, run, missing, now)):
+            return Reconciled("wait", reason)
+        verdict = ledger.keep_verdict(conn, run.id, _verdict(conn, run, look, missing))
+    return Reconciled("load" if verdict.gate == "open" else "withhold", verdict.reason)
+
+
+def _verdict(conn: Connection, run: Run, look: "_Look", missing: "Missing") -> Verdict:
+    prefix = look.files.verdicts_prefix()
+    counts: dict[int, int] = {}
+    losers = look.losers(missing, run.options.on_conflict == "update")
+    for batch in look.batches:
+        ledger.renew(conn, run.id, "Reconcile")
+        if rejects := list(_rejects(look, run.dialect or Dialect(), batch, missing, losers)):
+            look.files.write_rejects(verdict_key(prefix, batch.batch), rejects)
+            counts[batch.batch] = len(rejects)
+    rejected = sum(stats.rejected for stats in look.stats) + sum(counts.values())
+    gate, reason = _gate(run, rejected)
+    lows = [stats.low for stats in look.stats if stats.low is not None]
+    highs = [stats.high for stats in look.stats if stats.high is not None]
+    return Verdict(gate, reason, rejected, prefix, counts, min(lows, default=None), max(highs, default=None))
+
+
+def _gate(run: Run, rejected: int) -> tuple[ledger.Gate, str | None]:
+    read = run.records or 0
+    if rejected == read:
+        return "no_valid_row", f"no_valid_row: none of the {read} records is valid"
+    percent = 100 * rejected / read
+    if percent > run.options.max_rejected_percent:
+        allowed = f"{run.options.max_rejected_percent:g} % are allowed"
+        words = f"{rejected} of {read} records ({percent:.4g} %) are rejected and {allowed}; nothing was loaded"
+        return "too_many_rejects", f"too_many_rejects: {words}"
+    return "open", None
+
+
+# --- parents ---------------------------------------------------------------------------------------------------------
+
+Missing = Mapping[str, frozenset[int]]
+"""By the reference's column: the values that the parent table does not have."""
+
+
+def _worth_waiting(conn: Connection, bucket: Bucket, run: Run, missing: Missing, now: dt.datetime) -> str | None:
+    """Why to look again later, None where the missing parents are not coming.
+
+    Raises: ParentNeverCame.
+    """
+    table = table_named(run.table)
+    parents = sorted({str(column.parent) for column in table.references if column.name in missing})
+    waited = now - run.started_at
+    failed = list[str]()
+    for parent in parents:
+        for key, is_failed in _not_ended(conn, bucket, parent):
+            if is_failed:
+                failed.append(key)
+            elif waited > PARENT_BOUND:
+                raise ParentNeverCame(f"{run.key} refers to {parent}, whose file {key} is still under way")
+            else:
+                return f"{key} is under way"
+    if failed:
+        raise ParentNeverCame(f"{run.key} refers to rows of {failed[0]}, whose run failed; start that again first")
+    if now - run.uploaded_at < PARENT_GRACE:
+        return f"a file of {', '.join(parents)} may be on its way"
+    return None
+
+
+def _not_ended(conn: Connection, bucket: Bucket, parent: str) -> Iterator[tuple[str, bool]]:
+    """Files of a table that have not ended, and whether their run failed."""
+    if key := ledger.unfinished_run(conn, parent):
+        yield key, False
+    for version in bucket.versions(f"raw/{parent}"):
+        table = table_of_path(version.key.removeprefix("raw/"))
+        if table and table.name == parent:
+            status = ledger.status_of(conn, bucket.name, version.key, version.id)
+            if status in (None, "failed"):
+                yield version.key, status == "failed"
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Loser:
+    """A row whose key stands in the file again, in the row that wins."""
+
+    line: int
+    key: int
+    winner: int
+
+
+class _Look:
+    """All batches of a run, as Validate left them."""
+
+    def __init__(self, files: RunFiles, table: Table) -> None:
+        self.files = files
+        self.table = table
+        self.batches = list(files.batches())
+        self.stats: list[Stats] = []
+        self._values: dict[str, set[int]] = {column.name: set() for column in table.references}
+        for batch in self.batches:
+            stats = files.stats(batch.batch)
+            for name, values in stats.references.items():
+                self._values[name].update(values)
+            self.stats.append(replace(stats, references={}))  # those of all batches at once may be too many
+
+    def missing_parents(self, conn: Connection) -> Missing:
+        found = {}
+        for column in self.table.references:
+            parent = TABLES[str(column.parent)]
+            if lacking := _lacking(conn, parent, sorted(self._values[column.name])):
+                found[column.name] = lacking
+        return found
+
+    def orphans(self, batch: Batch, missing: Missing) -> Iterator[tuple[int, dict[str, int]]]:
+        """Line, and the columns whose parent is missing with their values."""
+        if not missing or not self.stats[batch.batch].valid:
+            return
+        references = self.files.stats(batch.batch).references
+        affected = [name for name in missing if not missing[name].isdisjoint(references[name])]
+        if not affected:
+            return
+        places = [(name, self._integer_columns.index(name)) for name in affected]
+        for line, values in self._rows(batch):
+            lost = {name: values[place] for name, place in places if values[place] in missing[name]}
+            if lost:
+                yield line, lost
+
+    @property
+    def _integer_columns(self) -> list[str]:
+        return [self.table.key, *(column.name for column in self.table.references)]
+
+    def _rows(self, batch: Batch) -> Iterator[tuple[int, list[int]]]:
+        """Of each valid row: its line, its key and its references."""
+        if not self.stats[batch.batch].valid:
+            return
+        places = [self.table.names.index(name) + 1 for name in self._integer_columns]
+        with self.files.bucket.read(self.files.rows_key(batch.batch)) as fp:
+            for row in fp:
+                fields = row.split(b"\t")
+                yield int(fields[0]), [int(fields[place]) for place in places]
+
+    def losers(self, missing: Missing, last_wins: bool) -> list[Loser]:
+        """Rows that lose their key to another row of the file, by line. Only rows whose parents are there compete."""
+        found: list[Loser] = []
+        repeated = self._repeated_keys()
+        for begin in range(0, len(repeated), _KEYS_AT_ONCE):
+            found += self._losers_among(frozenset(repeated[begin : begin + _KEYS_AT_ONCE]), missing, last_wins)
+        return sorted(found, key=lambda loser: loser.line)
+
+    def _losers_among(self, keys: frozenset[int], missing: Missing, last_wins: bool) -> Iterator[Loser]:
+        lines: dict[int, list[int]] = {}
+        if not keys:
+            return
+        lowest, highest = min(keys), max(keys)
+        for batch, stats in zip(self.batches, self.stats, strict=True):
+            if stats.low is None or stats.high is None or stats.high < lowest or stats.low > highest:
+                continue
+            orphaned = {line for line, _ in self.orphans(batch, missing)}
+            for line, values in self._rows(batch):
+                if values[0] in keys and line not in orphaned:
+                    lines.setdefault(values[0], []).append(line)
+        for key, competing in lines.items():
+            winner = max(competing) if last_wins else min(competing)
+            yield from (Loser(line, key, winner) for line in competing if line != winner)
+
+    def _repeated_keys(self) -> list[int]:
+        """Keys that stand in the file more than once, sorted. Looks only where batches' ranges overlap."""
+        ranges = sorted(
+            (stats.low, stats.high, batch.batch)
+            for batch, stats in zip(self.batches, self.stats, strict=True)
+            if stats.low is not None and stats.high is not None
+        )
+        found = set[int]()
+        cluster, reach = list[int](), -1
+        for low, high, batch in ranges:
+            if low > reach:
+                found |= self._repeated_among(cluster)
+                cluster = []
+            cluster.append(batch)
+            reach = max(reach, high)
+        return sorted(found | self._repeated_among(cluster))
+
+    def _repeated_among(self, cluster: Sequence[int]) -> set[int]:
+        if len(cluster) < 2 and not any(self.stats[batch].repeats for batch in cluster):
+            return set()
+        found = set[int]()
+        for keys in self._keys_by_range(cluster):
+            keys.sort()
+            found.update(before for before, after in pairwise(keys) if before == after)
+        return found
+
+    def _keys_by_range(self, cluster: Sequence[int]) -> Iterator[list[int]]:
+        """The cluster's keys, all of one range of keys after the other, so that about a million are in memory."""
+        whole = {batch: self.files.keys(batch) for batch in cluster}
+        total = sum(map(len, whole.values()))
+        parts = max(1, total // 1_000_000)
+        lows = [self.stats[batch].low or 0 for batch in cluster]
+        highs = [self.stats[batch].high or 0 for batch in cluster]
+        step = (max(highs) - min(lows)) // parts + 1
+        for low in range(min(lows), max(highs) + 1, step):
+            yield [key for keys in whole.values() for key in _between(keys, low, low + step)]
+
+
+def _between(keys: Sequence[int], low: int, high: int) -> Sequence[int]:
+    return keys[bisect_left(keys, low) : bisect_left(keys, high)]
+
+
+def _lacking(conn: Connection, parent: Table, values: Sequence[int]) -> frozenset[int]:
+    lacking = set(values)
+    for begin in range(0, len(values), _LOOKUP):
+        part = values[begin : begin + _LOOKUP]
+        marks = ", ".join(["%s"] * len(part))
+        found = db.rows(
+            conn, f"SELECT `{parent.key}` AS k FROM `{parent.name}` WHERE `{parent.key}` IN ({marks})", part
+        )
+        lacking.difference_update(row["k"] for row in found)
+    return frozenset(lacking)
+
+
+# --- rejects ---------------------------------------------------------------------------------------------------------
+
+
+def _rejects(
+    look: _Look, dialect: Dialect, batch: Batch, missing: Missing, losers: Sequence[Loser]
+) -> Iterator[Reject]:
+    """The batch's rows that are rejected here, with their fields as given, in the order of their lines."""
+    reasons = {line: _no_parent(look.table, line, lost) for line, lost in look.orphans(batch, missing)}
+    low, high = batch.chunks[0].line, _last_line(look, batch)
+    at = bisect_left(losers, low, key=lambda loser: loser.line)
+    while at < len(losers) and losers[at].line < high:
+        reasons[losers[at].line] = _duplicate(look.table, losers[at])
+        at += 1
+    if reasons:
+        given = given_records(look.files, dialect, batch, look.table)
+        yield from (Reject(line, *reasons[line], fields) for line, fields in given if line in reasons)
+
+
+def _last_line(look: _Look, batch: Batch) -> float:
+    following = batch.batch + 1
+    return look.batches[following].chunks[0].line if following < len(look.batches) else float("inf")
+
+
+def _no_parent(table: Table, line: int, lost: Mapping[str, int]) -> tuple[tuple[str, ...], str]:
+    parents = {column.name: column.parent for column in table.references}
+    words = "; ".join(f"{name} {value} is not in {parents[name]}" for name, value in lost.items())
+    return ("no_parent",) * len(lost), f"line {line}: {words}"
+
+
+def _duplicate(table: Table, loser: Loser) -> tuple[tuple[str, ...], str]:
+    words = f"{table.key} {loser.key} stands in the file again on line {loser.winner}, which was taken instead"
+    return ("duplicate_in_file",), f"line {loser.line}: {words}"
+
+
+def given_records(
+    files: RunFiles, dialect: Dialect, batch: Batch, table: Table
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """A batch's records as they were uploaded: line, and the table's own columns in the table's order."""
+    arrange = arrangement(table, dialect)
+    width = len(dialect.columns or table.columns)
+    for chunk in batch.chunks:
+        text = files.bucket.read_range(files.input, chunk.start, chunk.end).decode()
+        whole: Iterable[Record] = records(text, dialect.delimiter, chunk.line)
+        yield from (
+            (record.line, arrange(record.fields)) for record in whole if record.fields and len(record.fields) == width
+        )

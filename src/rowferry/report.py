@@ -1,0 +1,246 @@
+"""The step Summarise: the books must balance; the rejects in one file; the report; the upload moved to where it ends.
+
+Every part may run twice: it finds what is done and goes on.
+"""
+
+import csv
+import datetime as dt
+import heapq
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rowferry import ledger
+from rowferry.db import Connection
+from rowferry.errors import BooksDoNotBalance
+from rowferry.files import RunFiles, verdict_key
+from rowferry.ledger import LedgerRow, Run, Totals
+from rowferry.s3 import Bucket, Version
+from rowferry.split import Batch
+from rowferry.tables import Table, table_named
+from rowferry.validate import Reject
+
+REJECT_COLUMNS = ("_line", "_codes", "_message", "_raw")
+DUPLICATE = "duplicate_in_file"
+RUN_MARK = "rowferry-run"
+
+Report = dict[str, Any]
+_BLOCK_ROWS = 1_000
+
+
+def summarise(conn: Connection, bucket: Bucket, run: Run) -> Report:
+    """Ends a run; answers its report, which `runs/<run>/report.json` and the run's row hold too.
+
+    Raises: BooksDoNotBalance: the run fails, its file stays where it is, its rows stay in the table.
+    """
+    files = RunFiles(bucket, run.id)
+    if run.report is None:
+        ledger.renew(conn, run.id, "Summarise")
+        report = _end(conn, files, run)
+        ledger.finish(conn, run.id, report["status"], report["reason"], report)
+    else:
+        report = dict(run.report)
+    bucket.tag(files.bucket.keys(files.prefix), "rowferry", "finished")
+    return report
+
+
+def _end(conn: Connection, files: RunFiles, run: Run) -> Report:
+    rejects = _Rejects()
+    totals = Totals()
+    if run.records is not None:
+        batches = list(files.batches())
+        rows = _books(conn, files, run, batches)
+        totals = sum((row.totals for row in rows), Totals())
+        rejects = _merge_rejects(files, run, batches, rows, totals)
+    status, place = _outcome(run)
+    report = _report(run, status, place, totals, rejects)
+    if place.startswith("errors/") and status != "done":
+        files.bucket.write(f"{place.rpartition('/')[0]}/reason.json", _as_json(_reason(run, report)))
+    files.bucket.write(files.report, _as_json(report))
+    move(files.bucket, run, files.input, place)
+    return report
+
+
+# --- the books -------------------------------------------------------------------------------------------------------
+
+
+def _books(conn: Connection, files: RunFiles, run: Run, batches: Sequence[Batch]) -> Sequence[LedgerRow]:
+    """The ledger's rows, after they were found to add up to what Plan counted."""
+    if run.verdict and run.verdict.gate != "open":
+        ledger.withhold(conn, run.id, [_withheld(files, run, batch) for batch in batches])
+    rows = ledger.batches(conn, run.id)
+    if [(row.batch, row.totals.records) for row in rows] != [(batch.batch, batch.records) for batch in batches]:
+        raise BooksDoNotBalance(f"run {run.id}: the ledger's batches are not those of the plan")
+    for row in rows:
+        if not row.totals.balances:
+            raise BooksDoNotBalance(f"run {run.id}: batch {row.batch} does not add up: {row.totals}")
+    if sum(row.totals.records for row in rows) != run.records:
+        raise BooksDoNotBalance(f"run {run.id}: the ledger has not the {run.records} records that Plan counted")
+    return rows
+
+
+def _withheld(files: RunFiles, run: Run, batch: Batch) -> LedgerRow:
+    late = run.verdict.batches.get(batch.batch, 0) if run.verdict else 0
+    rejected = files.stats(batch.batch).rejected + late
+    return LedgerRow(batch.batch, Totals(batch.records, rejected=rejected, withheld=batch.records - rejected), None)
+
+
+# --- rejects ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Rejects:
+    """What was merged: how many records, by code too, and where they were written."""
+
+    count: int = 0
+    by_code: Counter[str] = field(default_factory=Counter)
+    rejects_key: str | None = None
+    duplicates_key: str | None = None
+
+
+def _merge_rejects(
+    files: RunFiles, run: Run, batches: Sequence[Batch], rows: Sequence[LedgerRow], totals: Totals
+) -> _Rejects:
+    """Writes rejects.csv, and duplicates.csv for rows that lost their key to another line, in the order of the lines."""
+    merged = _Rejects()
+    for reject in _all(files, run, batches, rows):
+        merged.count += 1
+        merged.by_code.update(set(reject.codes))
+    if merged.count != totals.rejected:
+        words = f"{merged.count} rejects were kept where the ledger has {totals.rejected}"
+        raise BooksDoNotBalance(f"run {run.id}: {words}")
+    table, folder = table_named(run.table), _errors_folder(run)
+    duplicates = merged.by_code[DUPLICATE]
+    if merged.count > duplicates:
+        merged.rejects_key = f"{folder}/rejects.csv"
+        others = (reject for reject in _all(files, run, batches, rows) if DUPLICATE not in reject.codes)
+        files.bucket.write_stream(merged.rejects_key, reject_csv(table, others))
+    if duplicates:
+        merged.duplicates_key = f"{folder}/duplicates.csv"
+        losers = (reject for reject in _all(files, run, batches, rows) if DUPLICATE in reject.codes)
+        files.bucket.write_stream(merged.duplicates_key, reject_csv(table, losers))
+    return merged
+
+
+def _all(files: RunFiles, run: Run, batches: Sequence[Batch], rows: Sequence[LedgerRow]) -> Iterator[Reject]:
+    for batch, row in zip(batches, rows, strict=True):
+        if not row.totals.rejected:
+            continue
+        keys = [files.rejects_key(batch.batch)] if files.stats(batch.batch).rejected else []
+        if run.verdict and batch.batch in run.verdict.batches:
+            keys.append(verdict_key(run.verdict.prefix, batch.batch))
+        if row.rejects_key:
+            keys.append(row.rejects_key)
+        yield from heapq.merge(*(files.rejects(key) for key in keys), key=lambda reject: reject.line)
+
+
+def reject_csv(table: Table, rejects: Iterator[Reject]) -> Iterator[bytes]:
+    """Rejects as CSV, in blocks: the table's own columns as given, then what is wrong. It can be corrected and uploaded."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*table.names, *REJECT_COLUMNS))
+    blank = ("",) * len(table.names)
+    for count, reject in enumerate(rejects, 1):
+        codes = ";".join(dict.fromkeys(reject.codes))
+        writer.writerow((*(reject.fields or blank), reject.line, codes, reject.message, reject.raw or ""))
+        if count % _BLOCK_ROWS == 0:
+            yield text.getvalue().encode()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue().encode()
+
+
+# --- where the upload ends -------------------------------------------------------------------------------------------
+
+
+def _outcome(run: Run) -> tuple[str, str]:
+    """The run's status, and the key that its upload is moved to."""
+    gate = run.verdict.gate if run.verdict else "open"
+    if gate == "open":
+        return "done", f"processed/{run.path}"
+    place = f"{_errors_folder(run)}/{run.path.rpartition('/')[2]}"
+    if gate == "refused":
+        superseded = (run.verdict is not None) and (run.verdict.reason or "").startswith("superseded:")
+        return "superseded" if superseded else "refused", place
+    return "gated", place
+
+
+def _errors_folder(run: Run) -> str:
+    return f"errors/{run.path.removesuffix('.gz').removesuffix('.csv')}/{run.id}"
+
+
+def move(bucket: Bucket, run: Run, own_copy: str, to: str) -> None:
+    """Copies the run's version to `to`, marked with the run, then deletes it; a newer upload under its key stays.
+
+    Where the version was deleted by somebody else meanwhile, the run's own copy takes its place.
+    """
+    source = next((version for version in bucket.versions_of(run.key) if version.id == run.version), None)
+    if not _has_marked_copy(bucket, run, to):
+        if source:
+            kept = bucket.metadata(source.key, source.id) or {}
+            bucket.copy(source, to, {**kept, RUN_MARK: run.id})
+        else:
+            bucket.copy(bucket.versions_of(own_copy)[-1], to.removesuffix(".gz"), {RUN_MARK: run.id})
+    if source:
+        bucket.delete(source)
+
+
+def _has_marked_copy(bucket: Bucket, run: Run, to: str) -> bool:
+    places: list[Version] = [*bucket.versions_of(to), *bucket.versions_of(to.removesuffix(".gz"))]
+    return any((bucket.metadata(place.key, place.id) or {}).get(RUN_MARK) == run.id for place in reversed(places))
+
+
+# --- the report ------------------------------------------------------------------------------------------------------
+
+
+def _report(run: Run, status: str, place: str, totals: Totals, rejects: _Rejects) -> Report:
+    now = dt.datetime.now(dt.UTC)
+    dialect = run.dialect
+    return {
+        "run": run.id,
+        "table": run.table,
+        "key": run.key,
+        "version": run.version,
+        "status": status,
+        "reason": run.verdict.reason if run.verdict else None,
+        "read": totals.records,
+        "inserted": totals.inserted,
+        "updated": totals.updated,
+        "unchanged": totals.unchanged,
+        "rejected": totals.rejected,
+        "withheld": totals.withheld,
+        "rejected_by_code": dict(sorted(rejects.by_code.items())),
+        "rejects_key": rejects.rejects_key,
+        "duplicates_key": rejects.duplicates_key,
+        "moved_to": place,
+        "delimiter": dialect.delimiter if dialect else None,
+        "header": bool(dialect.columns) if dialect else None,
+        "on_conflict": run.options.on_conflict,
+        "batches": run.batches or 0,
+        "started_at": run.started_at.isoformat(timespec="milliseconds"),
+        "finished_at": now.isoformat(timespec="milliseconds"),
+        "seconds": round((now - run.started_at).total_seconds(), 3),
+        "execution_arn": run.execution,
+    }
+
+
+def _reason(run: Run, report: Report) -> Report:
+    """Why the whole file is in errors/, and what to upload again."""
+    code, _, message = (report["reason"] or "").partition(": ")
+    nothing_withheld = report["read"] > 0 and report["withheld"] == 0
+    again = "rejects" if nothing_withheld else "nothing" if report["status"] == "superseded" else "file"
+    return {
+        "run": run.id,
+        "key": run.key,
+        "version": run.version,
+        "code": code,
+        "message": message,
+        "upload_again": again,
+    }
+
+
+def _as_json(value: Report) -> bytes:
+    return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,120 @@
+"""The tables in MySQL: made where they lack, compared with their declaration where they are."""
+
+from collections.abc import Iterable, Sequence
+
+from rowferry import db
+from rowferry.db import Connection
+from rowferry.tables import TABLES, Table
+
+RUNS = """
+CREATE TABLE IF NOT EXISTS rowferry_runs (
+  id CHAR(32) CHARACTER SET ascii NOT NULL PRIMARY KEY,
+  claim BIGINT UNSIGNED NOT NULL AUTO_INCREMENT UNIQUE COMMENT 'the order of claims',
+  bucket VARCHAR(63) CHARACTER SET ascii NOT NULL,
+  object_key VARBINARY(1024) NOT NULL,
+  version_id VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  etag VARCHAR(255) CHARACTER SET ascii NOT NULL,
+  uploaded_at DATETIME(6) NOT NULL,
+  table_name VARCHAR(64) NOT NULL COMMENT 'empty: the path names no table',
+  kind VARCHAR(8) NOT NULL COMMENT 'load or check',
+  execution VARCHAR(512) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  status VARCHAR(16) NOT NULL COMMENT 'running, done, refused, gated, superseded or failed',
+  stage VARCHAR(16) NOT NULL COMMENT 'the state that the run is in',
+  reason TEXT NULL COMMENT 'why it was refused, gated or failed',
+  lease_until DATETIME(6) NOT NULL,
+  options JSON NOT NULL,
+  dialect JSON NULL,
+  records BIGINT UNSIGNED NULL COMMENT 'counted by Plan',
+  batches INT UNSIGNED NULL,
+  verdict JSON NULL COMMENT 'what Reconcile and the gate decided',
+  low_key BIGINT NULL,
+  high_key BIGINT NULL,
+  turn VARCHAR(8) NULL COMMENT 'waiting for or holding its range of keys',
+  report JSON NULL,
+  started_at DATETIME(6) NOT NULL,
+  finished_at DATETIME(6) NULL,
+  KEY execution (execution),
+  KEY table_status (table_name, status),
+  KEY object_key (bucket, object_key(255))
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
+"""
+
+BATCHES = """
+CREATE TABLE IF NOT EXISTS rowferry_batches (
+  run_id CHAR(32) CHARACTER SET ascii NOT NULL,
+  batch INT UNSIGNED NOT NULL,
+  records BIGINT UNSIGNED NOT NULL,
+  inserted BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  updated BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  unchanged BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  rejected BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  withheld BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  rejects_key VARCHAR(1024) NULL COMMENT 'rejects that this batch found while loading',
+  committed_at DATETIME(6) NOT NULL,
+  PRIMARY KEY (run_id, batch),
+  CONSTRAINT rowferry_batches_run FOREIGN KEY (run_id) REFERENCES rowferry_runs (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
+"""
+
+TURNS = """
+CREATE TABLE IF NOT EXISTS rowferry_turns (
+  table_name VARCHAR(64) NOT NULL PRIMARY KEY COMMENT 'locked by whoever decides whose turn it is'
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
+"""
+
+
+def create_table(table: Table) -> str:
+    """A table's DDL, from its declaration."""
+    lines = [f"`{column.name}` {column.kind.ddl.upper()} NOT NULL" for column in table.columns]
+    lines.append(f"PRIMARY KEY (`{table.key}`)")
+    for column in table.references:
+        parent = TABLES[str(column.parent)]
+        name = f"{table.name}_{column.name}"
+        lines.append(f"CONSTRAINT `{name}` FOREIGN KEY (`{column.name}`) REFERENCES `{parent.name}` (`{parent.key}`)")
+    body = ",\n  ".join(lines)
+    return f"CREATE TABLE IF NOT EXISTS `{table.name}` (\n  {body}\n) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4"
+
+
+def create(conn: Connection) -> None:
+    """Makes every table that lacks, Rowferry's own ones too. Safe to repeat; changes no table that is there."""
+    for statement in (RUNS, BATCHES, TURNS, *map(create_table, TABLES.values())):
+        db.run(conn, statement)
+    db.run_many(conn, "INSERT IGNORE INTO rowferry_turns (table_name) VALUES (%s)", [(name,) for name in TABLES])
+
+
+def missing(conn: Connection) -> list[str]:
+    """The required tables that are not in the connection's database."""
+    there = db.rows(conn, "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE()")
+    names = {str(row["name"]) for row in there}
+    return [name for name in (*TABLES, "rowferry_runs", "rowferry_batches", "rowferry_turns") if name not in names]
+
+
+def differences(conn: Connection, tables: Iterable[Table] = TABLES.values()) -> list[str]:
+    """In words, where the database's tables are not what their classes declare; tables that lack are not in it."""
+    return [words for table in tables for words in _differences(conn, table)]
+
+
+def _differences(conn: Connection, table: Table) -> Sequence[str]:
+    found = db.rows(
+        conn,
+        "SELECT column_name AS name, column_type AS type, is_nullable AS nullable, column_key AS part"
+        " FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = %s ORDER BY ordinal_position",
+        (table.name,),
+    )
+    if not found:
+        return []
+    there = {str(row["name"]): row for row in found}
+    words = [f"{table.name}.{name} is in the database, but not declared" for name in there if name not in table.names]
+    for column in table.columns:
+        row = there.get(column.name)
+        if row is None:
+            words.append(f"{table.name}.{column.name} is declared, but not in the database")
+        elif (is_now := _text(row["type"]).partition("(")[0]) != column.kind.ddl:
+            words.append(f"{table.name}.{column.name} is {is_now} in the database, declared as {column.kind.ddl}")
+        elif (row["part"] == "PRI") != (column.name == table.key):
+            words.append(f"{table.name}.{column.name}: the primary key is declared as {table.key}, and is not that")
+    return words
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

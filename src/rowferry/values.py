@@ -1,0 +1,192 @@
+"""The types that a column can have, each with its rule for text from a CSV field.
+
+A rule is a Pydantic schema: a fast choice that runs wholly in pydantic-core, and behind it one that is called only for
+what the fast one did not take and gives the verdict in words. The verdict's code is the Pydantic error's `type`, its
+text the error's `msg`, written to follow the column's name ("department_id" + " is empty").
+"""
+
+import datetime as dt
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+INT_MAX = 2**31 - 1  # MySQL INT
+TEXT_MAX_BYTES = 65_535  # MySQL TEXT
+UTF8_MAX_BYTES = 4  # of one character
+
+VERDICT = "verdict"
+"""Label of the choice whose error is the verdict: the last part but none of a Pydantic error's `loc`."""
+
+_SHOWN = 60
+
+
+class Kind(Protocol):
+    """A column's type: its rule, its DDL, its normal form."""
+
+    @property
+    def ddl(self) -> str:
+        """The type in CREATE TABLE, as MySQL's information_schema.columns.column_type spells it."""
+
+    def normalise(self, given: Sequence[str], values: Sequence[Any]) -> Sequence[str]:
+        """A column of accepted fields as text that MySQL reads without changing it."""
+
+    def as_json(self, given: str, value: Any) -> str | int:
+        """One accepted field as a JSON value."""
+
+
+def shown(text: str) -> str:
+    """A field as a message quotes it: at most 60 characters."""
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+
+
+def _with_verdict(fast: CoreSchema, verdict: core_schema.NoInfoValidatorFunction) -> CoreSchema:
+    slow = core_schema.no_info_plain_validator_function(verdict)
+    return core_schema.union_schema([(fast, "fast"), (slow, VERDICT)], mode="left_to_right")
+
+
+def _missing_if_blank(text: str) -> None:
+    if not text or text.isspace():
+        raise PydanticCustomError("missing", "is empty")
+
+
+def _text_only(value: object) -> str:
+    if not isinstance(value, str):
+        raise PydanticCustomError("text_expected", "must be text, as a CSV field is")
+    return value
+
+
+@dataclass(frozen=True)
+class Integer:
+    """ASCII digits, a minus sign where `minimum` is below zero matters, spaces around and leading zeros allowed."""
+
+    minimum: int = -INT_MAX - 1
+    maximum: int = INT_MAX
+
+    ddl = "int"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        fast = core_schema.chain_schema(
+            [
+                core_schema.str_schema(pattern="^ *-?[0-9]+ *$", strict=True),
+                core_schema.int_schema(ge=self.minimum, le=self.maximum),
+            ]
+        )
+        return _with_verdict(fast, self._verdict)
+
+    def _verdict(self, value: object) -> int:
+        text = _text_only(value)
+        _missing_if_blank(text)
+        if re.fullmatch(" *-?[0-9]+ *", text):
+            context = {"shown": shown(text), "minimum": self.minimum, "maximum": self.maximum}
+            raise PydanticCustomError("out_of_range", "{shown} is outside {minimum} to {maximum}", context)
+        raise PydanticCustomError("int_format", "{shown} is not a whole number in digits", {"shown": shown(text)})
+
+    def normalise(self, given: Sequence[str], values: Sequence[Any]) -> Sequence[str]:
+        return list(map(str, values))
+
+    def as_json(self, given: str, value: Any) -> str | int:
+        return int(value)
+
+
+@dataclass(frozen=True)
+class Text:
+    """Kept byte for byte; blank counts as missing; at most 65,535 bytes of UTF-8."""
+
+    ddl = "text"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        fits = TEXT_MAX_BYTES // UTF8_MAX_BYTES
+        return _with_verdict(core_schema.str_schema(pattern=r"\S", max_length=fits, strict=True), self._verdict)
+
+    def _verdict(self, value: object) -> str:
+        text = _text_only(value)
+        _missing_if_blank(text)
+        size = len(text.encode())
+        if size > TEXT_MAX_BYTES:
+            template = "is {size} bytes long; the column takes 65535"
+            raise PydanticCustomError("too_long", template, {"size": size})
+        return text
+
+    def normalise(self, given: Sequence[str], values: Sequence[Any]) -> Sequence[str]:
+        joined = "".join(given)
+        if "\\" in joined or "\t" in joined or "\n" in joined:
+            return [text.translate(_ESCAPES) for text in given]
+        return given
+
+    def as_json(self, given: str, value: Any) -> str | int:
+        return given
+
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n"})
+
+_MOMENT = "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}"
+_ZONE = "(Z|[+-][0-9]{2}:?[0-9]{2})?"
+_WHOLE = f"{_MOMENT}(:[0-9]{{2}}(\\.0+)?)?{_ZONE}"
+_FRACTION = re.compile(f"({_MOMENT}:[0-9]{{2}})\\.([0-9]+)({_ZONE})")
+
+# MySQL TIMESTAMP: https://dev.mysql.com/doc/refman/8.4/en/datetime.html
+TIMESTAMP_MIN = dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=dt.UTC)
+TIMESTAMP_MAX = dt.datetime(2038, 1, 19, 3, 14, 7, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True)
+class Timestamp:
+    """ISO 8601 date and time, `T` or a space between; an offset is converted to UTC, none means UTC."""
+
+    ddl = "timestamp"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        fast = core_schema.chain_schema(
+            [
+                core_schema.str_schema(pattern=f"^{_WHOLE}$", strict=True),
+                core_schema.datetime_schema(ge=TIMESTAMP_MIN, le=TIMESTAMP_MAX),
+            ]
+        )
+        return _with_verdict(fast, self._verdict)
+
+    def _verdict(self, value: object) -> dt.datetime:
+        text = _text_only(value)
+        _missing_if_blank(text)
+        fraction = _FRACTION.fullmatch(text)
+        moment = _moment(fraction[1] + fraction[3] if fraction else text)
+        if moment is None:
+            template = "{shown} is not an ISO 8601 date and time"
+            raise PydanticCustomError("datetime_format", template, {"shown": shown(text)})
+        if fraction and fraction[2].strip("0"):
+            template = "{shown} has a fraction of a second, which the column would round"
+            raise PydanticCustomError("datetime_precision", template, {"shown": shown(text)})
+        if not TIMESTAMP_MIN <= moment <= TIMESTAMP_MAX:
+            template = "{shown} is outside 1970-01-01T00:00:01Z to 2038-01-19T03:14:07Z"
+            raise PydanticCustomError("out_of_range", template, {"shown": shown(text)})
+        return moment
+
+    def normalise(self, given: Sequence[str], values: Sequence[Any]) -> Sequence[str]:
+        return [
+            f"{text[:10]} {text[11:19]}" if len(text) == 20 and text[19] == "Z" else _utc(value, " ")
+            for text, value in zip(given, values, strict=True)
+        ]
+
+    def as_json(self, given: str, value: Any) -> str | int:
+        return _utc(value, "T") + "Z"
+
+
+def _moment(text: str) -> dt.datetime | None:
+    """The moment that a text in the accepted form names, in UTC; None where there is no such form or day."""
+    if not re.fullmatch(_WHOLE, text):
+        return None
+    try:
+        return _in_utc(dt.datetime.fromisoformat(text))
+    except (ValueError, OverflowError):  # 30 February; the year 1 or 9999 moved over its end by an offset
+        return None
+
+
+def _in_utc(value: dt.datetime) -> dt.datetime:
+    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+def _utc(value: dt.datetime, between: str) -> str:
+    return _in_utc(value).replace(tzinfo=None).isoformat(between, "seconds")
