@@ -1,7 +1,7 @@
 """Settings, read once from an environment that is handed in."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from rowferry.errors import SettingError
@@ -29,12 +29,12 @@ class Settings:
     db_host: str
     db_port: int
     db_user: str
-    db_password: str
+    db_password: str = field(repr=False)
     db_name: str
     db_tls_ca: str = ""
     bucket: str = ""
     api_url: str = ""
-    api_token: str = ""
+    api_token: str = field(default="", repr=False)
     options: Options = Options()
 
     @classmethod
@@ -56,7 +56,7 @@ def _options(env: Mapping[str, str]) -> Options:
         "on_conflict": _on_conflict,
         "max_rejected_percent": _percent,
     }
-    given = [field.name for field in fields(Options) if env.get(field.name.upper())]
+    given = [option.name for option in fields(Options) if env.get(option.name.upper())]
     return Options(**{name: _value(env, name, readers[name]) for name in given})
 
 

@@ -1,0 +1,94 @@
+"""Real MySQL and the real API over HTTP; S3 by moto. Each test has empty tables and a bucket of its own."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import boto3
+import pytest
+import uvicorn
+from moto import mock_aws
+
+from api_ec2.deps import settings as api_settings
+from api_ec2.main import create_app
+from local.mysql import MySQLServer
+from local.processes import chosen_port
+from rowferry import db, schema
+from rowferry.config import Settings
+from rowferry.db import Connection
+from rowferry.s3 import Bucket
+from tests.integration.pipeline import Pipeline
+
+BUCKET = "rowferry-test"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLServer]:
+    with MySQLServer.start(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def database(server: MySQLServer) -> Settings:
+    """Settings for the server, with all tables made."""
+    settings = Settings(
+        db_host=server.host,
+        db_port=server.port,
+        db_user=server.user,
+        db_password=server.password,
+        db_name=server.database,
+        db_tls_ca=str(server.ca),
+        bucket=BUCKET,
+    )
+    with db.session(settings) as conn:
+        schema.create(conn)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def api(database: Settings) -> Iterator[str]:
+    """The API's base URL."""
+    app = create_app()
+    app.dependency_overrides[api_settings] = lambda: database
+    port = chosen_port("ROWFERRY_TEST_API_PORT")
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the API did not start"
+        threading.Event().wait(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture
+def settings(database: Settings, api: str) -> Settings:
+    with db.session(database) as conn:
+        db.run(conn, "SET foreign_key_checks = 0")
+        for table in ("hired_employees", "jobs", "departments", "rowferry_batches", "rowferry_runs"):
+            db.run(conn, f"TRUNCATE TABLE {table}")
+    return replace(database, api_url=api)
+
+
+@pytest.fixture
+def conn(settings: Settings) -> Iterator[Connection]:
+    with db.session(settings) as conn:
+        yield conn
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    for name, value in (("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_REGION", "us-east-1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket=BUCKET)
+        client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        yield Bucket(BUCKET, client)
+
+
+@pytest.fixture
+def pipeline(settings: Settings, bucket: Bucket) -> Pipeline:
+    return Pipeline(settings, bucket)
