@@ -7,7 +7,7 @@ A failure that passes leaves as an exception, which Step Functions tries again; 
 import os
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
@@ -20,6 +20,7 @@ from rowferry.ledger import Totals
 from rowferry.s3 import Bucket
 
 Answer = dict[str, Any]
+Handler = Callable[..., Answer]
 Event = TypeVar("Event", bound=BaseModel)
 
 logger = Logger()
@@ -43,13 +44,10 @@ def bucket(settings: Settings) -> Bucket:
     return Bucket(settings.bucket)
 
 
-def handler(model: type[Event]) -> Callable[[Callable[[Event], Answer]], Callable[..., Answer]]:
+def handler(model: type[Event]) -> Callable[[Callable[[Event], Answer]], Handler]:
     """Makes a Lambda handler of a function from a parsed event to an answer."""
 
-    def decorate(act: Callable[[Event], Answer]) -> Callable[..., Answer]:
-        @logger.inject_lambda_context(clear_state=True)
-        @metrics.log_metrics(raise_on_empty_metrics=False)
-        @tracer.capture_lambda_handler(capture_response=False)
+    def decorate(act: Callable[[Event], Answer]) -> Handler:
         @wraps(act)
         def handle(event: Mapping[str, Any], context: LambdaContext) -> Answer:
             try:
@@ -62,7 +60,9 @@ def handler(model: type[Event]) -> Callable[[Callable[[Event], Answer]], Callabl
             except Never as error:
                 return _failed(f"{type(error).__name__}: {error}")
 
-        return handle
+        traced = tracer.capture_lambda_handler(handle, capture_response=False)
+        measured = metrics.log_metrics(traced, raise_on_empty_metrics=False)
+        return cast(Handler, logger.inject_lambda_context(measured, clear_state=True))
 
     return decorate
 

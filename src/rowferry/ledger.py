@@ -34,8 +34,8 @@ class Verdict:
     """What was decided over the whole file, by Plan (refused) or by Reconcile and the gate.
 
     `reason`: why the gate is shut, a code and words. `rejected`: records of the whole file that Validate or Reconcile
-    rejected. `prefix`: where Reconcile's rejects lie, one object for each batch that is in `batches`, which has how many
-    of that batch's rows it rejected. Keys: the range of the valid rows'.
+    rejected. `prefix`: where Reconcile's rejects lie, one object for each batch that is in `batches`, which has how
+    many of that batch's rows it rejected. Keys: the range of the valid rows'.
     """
 
     gate: Gate
@@ -333,7 +333,8 @@ def finish(conn: Connection, id: str, status: str, reason: str | None, report: M
 def fail(conn: Connection, execution: str, reason: str) -> None:
     """Says that the run of an execution failed, which frees it for the next execution at once."""
     sql = """
-        UPDATE rowferry_runs SET status = 'failed', reason = %s, turn = NULL WHERE execution = %s AND status = 'running'"""
+        UPDATE rowferry_runs SET status = 'failed', reason = %s, turn = NULL
+        WHERE execution = %s AND status = 'running'"""
     db.run(conn, sql, (reason, execution))
 
 

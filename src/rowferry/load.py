@@ -36,7 +36,7 @@ class _NotAllNew(Exception):
 def load_batch(conn: Connection, bucket: Bucket, run: Run, batch: Batch) -> Totals:
     """Loads a batch, or finds that it is loaded; answers what its ledger row says.
 
-    Raises: Contention after five tries, DatabaseUnavailable, StorageUnavailable: the batch is written whole or not at all.
+    Raises: Contention after five tries, DatabaseUnavailable, StorageUnavailable: all of it is written or nothing.
     """
     if run.verdict is None or run.verdict.gate != "open":
         raise BooksDoNotBalance(f"run {run.id} may not load: its gate is not open")
@@ -162,13 +162,13 @@ def _stage(conn: Connection, table: Table, rows: _Rows) -> None:
     db.run(conn, "DROP TEMPORARY TABLE IF EXISTS rowferry_class")
     db.run(
         conn,
-        f"CREATE TEMPORARY TABLE rowferry_stage (_line BIGINT UNSIGNED NOT NULL, {columns}, PRIMARY KEY (`{table.key}`))"
-        " ENGINE = InnoDB DEFAULT CHARSET = utf8mb4",
+        f"CREATE TEMPORARY TABLE rowferry_stage (_line BIGINT UNSIGNED NOT NULL, {columns},"
+        f" PRIMARY KEY (`{table.key}`)) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4",
     )
     db.run(
         conn,
-        "CREATE TEMPORARY TABLE rowferry_class (k BIGINT NOT NULL PRIMARY KEY, class CHAR(9) CHARACTER SET ascii NOT NULL)"
-        " ENGINE = InnoDB",
+        "CREATE TEMPORARY TABLE rowferry_class (k BIGINT NOT NULL PRIMARY KEY,"
+        " class CHAR(9) CHARACTER SET ascii NOT NULL) ENGINE = InnoDB",
     )
     if rows.count and db.load_local(conn, rows.path, "rowferry_stage", ("_line", *table.names)) != (rows.count, 0):
         raise BooksDoNotBalance(f"not all of {rows.count} rows went into the staging table of {table.name}")
@@ -226,7 +226,7 @@ class _Careful:
             db.run(self._conn, f"DELETE FROM rowferry_stage WHERE _line IN ({marks})", part)
 
     def _classify(self) -> dict[str, int]:
-        """Each staged row is `new`, the `same` as the row that is there byte for byte, or `differs`. Locks those rows."""
+        """Each staged row is `new`, byte for byte the `same` as the row that is there, or `differs`. Locks those."""
         key = self._table.key
         same = " AND ".join(
             f"CAST(t.`{name}` AS BINARY) = CAST(s.`{name}` AS BINARY)" for name in self._table.names if name != key
@@ -234,9 +234,9 @@ class _Careful:
         db.run(self._conn, "DELETE FROM rowferry_class")
         db.run(
             self._conn,
-            f"INSERT INTO rowferry_class SELECT s.`{key}`, IF(t.`{key}` IS NULL, 'new', IF({same or 'TRUE'}, 'same', 'differs'))"
-            f" FROM rowferry_stage s LEFT JOIN `{self._table.name}` t ON t.`{key}` = s.`{key}` ORDER BY s.`{key}`"
-            " FOR UPDATE",
+            f"INSERT INTO rowferry_class SELECT s.`{key}`,"
+            f" IF(t.`{key}` IS NULL, 'new', IF({same or 'TRUE'}, 'same', 'differs')) FROM rowferry_stage s"
+            f" LEFT JOIN `{self._table.name}` t ON t.`{key}` = s.`{key}` ORDER BY s.`{key}` FOR UPDATE",
         )
         found = db.rows(self._conn, "SELECT class, COUNT(*) AS n FROM rowferry_class GROUP BY class")
         return {str(row["class"]): int(row["n"]) for row in found}
@@ -245,7 +245,8 @@ class _Careful:
         key = self._table.key
         found = db.rows(
             self._conn,
-            f"SELECT s._line AS line, c.k FROM rowferry_stage s JOIN rowferry_class c ON c.k = s.`{key}` WHERE class = 'differs'",
+            f"SELECT s._line AS line, c.k FROM rowferry_stage s JOIN rowferry_class c ON c.k = s.`{key}`"
+            " WHERE c.class = 'differs'",
         )
         words = f"{self._table.name} with other values"
         return {row["line"]: ("key_exists", f"{key} {shown(str(row['k']))} is already in {words}") for row in found}

@@ -22,7 +22,7 @@ csv.field_size_limit(CHUNK_BYTES)  # csv's own limit of 128 KiB is below what a 
 class Dialect:
     """How a file writes its records.
 
-    `columns` are the names of the file's fields in order, `_` ones too; empty: the table's columns in the table's order.
+    `columns` are the names of the file's fields in order, `_` ones too; empty: the table's columns in their order.
     """
 
     delimiter: str = ","
@@ -44,7 +44,7 @@ class Record:
 def records(text: str, delimiter: str, first_line: int) -> Iterator[Record]:
     """The records of whole lines of CSV text.
 
-    Raises: BadRequest, with the line, where a quoted field does not end or text follows one that ran over several lines.
+    Raises: BadRequest, with the line, where a quoted field never ends, or ends on another line with text behind it.
     """
     lines = text.split("\n")
     reader = csv.reader(_with_ends(lines), delimiter=delimiter, strict=True)
@@ -83,9 +83,9 @@ def plain_rows(text: str, delimiter: str) -> list[list[str]] | None:
 class Quoting:
     """Follows quotes through a file's lines, one `read` each; `inside` says whether a quoted field is still open.
 
-    `doubtful` turns true at text behind a quoted field that has run over several lines: the quote that opened it may have
-    been a slip, so where records end can't be told. `stray_return` turns true at a carriage return outside quotes that
-    ends no line.
+    `doubtful` turns true at text behind a quoted field that has run over several lines: the quote that opened it may
+    have been a slip, so where records end can't be told. `stray_return` turns true at a carriage return outside quotes
+    that ends no line.
     """
 
     def __init__(self, delimiter: bytes) -> None:

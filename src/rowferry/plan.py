@@ -35,7 +35,8 @@ class Planned:
 
     `manifest` and `results` are S3 keys for the Maps: the batches to read, and where to leave what the children answer.
     `planned`: there are batches. `empty`: no record in the file. `refused`: it can never load. `duplicate`: another
-    execution has this version, or it is done. `gone`: no such version is there, nor has a run had it. `ignored`: a folder's marker.
+    execution has this version, or it is done. `gone`: no such version is there, nor has a run had it. `ignored`: a
+    folder's marker.
     """
 
     outcome: str

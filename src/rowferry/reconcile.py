@@ -37,7 +37,7 @@ class ParentNeverCame(Later):
 
 @dataclass(frozen=True)
 class Reconciled:
-    """`wait`: look again, for `reason`; otherwise the gate's decision: `load`, or `withhold` where nothing is written."""
+    """`wait`: look again, for `reason`; else the gate's decision: `load`, or `withhold` where nothing is written."""
 
     outcome: str
     reason: str | None = None

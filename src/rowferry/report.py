@@ -104,7 +104,7 @@ class _Rejects:
 def _merge_rejects(
     files: RunFiles, run: Run, batches: Sequence[Batch], rows: Sequence[LedgerRow], totals: Totals
 ) -> _Rejects:
-    """Writes rejects.csv, and duplicates.csv for rows that lost their key to another line, in the order of the lines."""
+    """Writes rejects.csv, and duplicates.csv for rows that lost their key to another line, by line."""
     merged = _Rejects()
     for reject in _all(files, run, batches, rows):
         merged.count += 1
@@ -138,7 +138,7 @@ def _all(files: RunFiles, run: Run, batches: Sequence[Batch], rows: Sequence[Led
 
 
 def reject_csv(table: Table, rejects: Iterator[Reject]) -> Iterator[bytes]:
-    """Rejects as CSV, in blocks: the table's own columns as given, then what is wrong. It can be corrected and uploaded."""
+    """Rejects as CSV to correct and upload, in blocks: the table's own columns as given, then what is wrong."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*table.names, *REJECT_COLUMNS))

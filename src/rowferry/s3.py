@@ -81,7 +81,7 @@ class Bucket:
     def write_stream(self, key: str, blocks: Iterable[bytes]) -> None:
         """Blocks of any number, in parts of 8 MiB; there is no object before the last part is in."""
         with _errors_as_ours(key):
-            self._client.upload_fileobj(_Readable(blocks), self.name, key)
+            self._client.upload_fileobj(cast(BinaryIO, _Readable(blocks)), self.name, key)
 
     def exists(self, key: str) -> bool:
         return self.metadata(key) is not None

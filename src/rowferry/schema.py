@@ -98,7 +98,8 @@ def _differences(conn: Connection, table: Table) -> Sequence[str]:
     found = db.rows(
         conn,
         "SELECT column_name AS name, column_type AS type, is_nullable AS nullable, column_key AS part"
-        " FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = %s ORDER BY ordinal_position",
+        " FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = %s"
+        " ORDER BY ordinal_position",
         (table.name,),
     )
     if not found:

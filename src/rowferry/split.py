@@ -1,7 +1,7 @@
 """One pass over a file: how it is written, and where each chunk and batch begins and ends.
 
-The batches are byte ranges with their first line, so that every later step reads just its own range and knows its lines.
-Their numbers are what the ledger stands on: the same bytes and the same options always give the same batches.
+The batches are byte ranges with their first line, so that every later step reads just its own range and knows its
+lines. Their numbers are what the ledger stands on: the same bytes and options always give the same batches.
 """
 
 import codecs
@@ -206,7 +206,7 @@ class Splitter:
         self._record_line = line
 
     def split(self, blocks: Iterable[bytes]) -> Iterator[Chunk]:
-        """Raises: Refused at a record over the cap, a quote that never closes, a doubtful one, a stray carriage return."""
+        """Raises: Refused at a record over the cap, a quote never closed or in doubt, a stray carriage return."""
         rest = b""
         for block in blocks:
             lines = (rest + block).split(b"\n")
@@ -273,8 +273,8 @@ class Splitter:
         if self._quoting.doubtful:
             raise Refused(
                 "doubtful_quote",
-                f"line {self._line}: text behind a quoted field that began on line {self._record_line}; one of its quotes"
-                " is a slip, so it is in doubt where the records end",
+                f"line {self._line}: text behind a quoted field that began on line {self._record_line}; one of its"
+                " quotes is a slip, so it is in doubt where the records end",
             )
         if self._quoting.stray_return:
             raise Refused(

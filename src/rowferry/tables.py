@@ -142,7 +142,7 @@ def table_named(name: str) -> Table:
 
 
 def table_of_path(path: str) -> Table | None:
-    """The table that a file belongs to by its path below `raw/`: `t.csv`, `t-anything.csv`, `t/anything.csv`, or .csv.gz."""
+    """The table of a file by its path below `raw/`: `t.csv`, `t-anything.csv`, `t/anything.csv`; also with .gz."""
     if not path.endswith((".csv", ".csv.gz")):
         return None
     for table in TABLES.values():

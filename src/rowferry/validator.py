@@ -38,7 +38,7 @@ class Validator:
             self._headers["Authorization"] = f"Bearer {token}"
 
     def judge(self, table: str, chunk: bytes, dialect: Dialect, first_line: int) -> Judged:
-        """Raises: ValidatorUnavailable for no answer, a busy one or one that makes no sense; ValidatorRefuses for 4xx."""
+        """Raises: ValidatorUnavailable for no answer, a busy one or a senseless one; ValidatorRefuses for 4xx."""
         query = {
             "table": table,
             "delimiter": dialect.delimiter,
