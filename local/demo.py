@@ -35,6 +35,7 @@ class Run(BaseModel):
     key: str
     status: str
     stage: str
+    execution_arn: str
     batches: int | None = None
     batches_done: int = 0
 
@@ -70,16 +71,25 @@ class Report(BaseModel):
         return self.read == self.accepted + self.rejected + self.withheld
 
 
+def new_console() -> Console:
+    """Plain and wide where nobody looks: a pipe or a log has no width of its own."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=120)
+
+
 @dataclass
 class Demo:
     stack: stack.Stack
-    console: Console = field(default_factory=lambda: Console(soft_wrap=True, highlight=False))
+    console: Console = field(default_factory=new_console)
 
     def __post_init__(self) -> None:
         emulator, deployment, api = self.stack.emulator, self.stack.deployment, self.stack.api
         assert emulator and deployment and api
         self.bucket = deployment.bucket
+        self.url = api.url
+        self.machine = deployment.state_machine_arn
         self.s3 = boto3.client("s3", **emulator.client_options())
+        self.states = boto3.client("stepfunctions", **emulator.client_options())
         headers = {"Authorization": f"Bearer {self.stack.api_token}"} if self.stack.api_token else {}
         self.api = httpx.Client(base_url=api.url, headers=headers, timeout=30, trust_env=False)
 
@@ -92,15 +102,21 @@ class Demo:
     def carry(self, samples: Samples) -> list[Report]:
         """Uploads the files, the child first, and waits until all are through."""
         last_claim = max((run.claim for run in self.runs()), default=0)
+        last_executions = self.failed_executions()
         files = {f"raw/{path.name}": path for path in (samples.hired_employees, samples.departments, samples.jobs)}
         for key, path in files.items():
             self.s3.upload_file(str(path), self.bucket, key)
             self.console.print(f"uploaded {key}, {samples.records[path.stem]:,} records")
+        self.console.print(
+            "hired_employees.csv names a department that nobody has, so it waits for that up to a minute"
+        )
         with progress(self.console, list(files)) as show:
-            over = self.wait(last_claim, set(files), show)
+            over = self.wait(last_claim, last_executions, set(files), show)
         return [self.report(over[key]) for key in files]
 
-    def wait(self, last_claim: int, keys: set[str], show: Callable[[Run], None]) -> dict[str, Run]:
+    def wait(
+        self, last_claim: int, last_executions: set[str], keys: set[str], show: Callable[[Run], None]
+    ) -> dict[str, Run]:
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             current = {run.key: run for run in self.runs() if run.claim > last_claim and run.key in keys}
@@ -108,9 +124,21 @@ class Demo:
                 show(run)
             if len(current) == len(keys) and all(run.is_over for run in current.values()):
                 return current
+            self.check_executions(last_executions, {run.execution_arn for run in current.values()})
             time.sleep(0.3)
         open_ones = ", ".join(sorted(keys - {key for key, run in current.items() if run.is_over}))
         raise LocalError(f"after {PATIENCE} s not through: {open_ones}; the logs are in {self.stack.folder}")
+
+    def failed_executions(self) -> set[str]:
+        found = self.states.list_executions(stateMachineArn=self.machine, statusFilter="FAILED", maxResults=1000)
+        return {execution["executionArn"] for execution in found["executions"]}
+
+    def check_executions(self, earlier: set[str], of_runs: set[str]) -> None:
+        """A run that fails says so in the API's list; an execution that never got as far as a run does not."""
+        for arn in self.failed_executions() - earlier - of_runs:
+            cause = self.states.describe_execution(executionArn=arn).get("cause", "no cause given")
+            log = self.stack.folder / "aws" / "ministack.log"
+            raise LocalError(f"an execution failed before it had a run: {cause} The functions' errors are in {log}")
 
     def report(self, run: Run) -> Report:
         try:
@@ -128,13 +156,18 @@ class Demo:
 
     def account(self, reports: list[Report]) -> None:
         columns = ("read", "inserted", "updated", "unchanged", "rejected", "withheld")
-        table = Table(title="The account of every record", title_justify="left")
-        table.add_column("file")
-        for name in (*columns, "seconds", "rows in MySQL"):
+        table = Table(title="The account of every record", title_justify="left", padding=(0, 0, 0, 1))
+        table.add_column("file", overflow="fold")
+        for name in (*columns, "seconds", "in MySQL"):
             table.add_column(name, justify="right")
         for report in reports:
             counts = [f"{getattr(report, name):,}" for name in columns]
-            table.add_row(report.key, *counts, f"{report.seconds:.1f}", f"{self.rows_in_mysql(report.table):,}")
+            table.add_row(
+                report.key.removeprefix("raw/"),
+                *counts,
+                f"{report.seconds:.1f}",
+                f"{self.rows_in_mysql(report.table):,}",
+            )
         self.console.print(table)
         for report in reports:
             if report.rejected:
@@ -155,7 +188,7 @@ class Demo:
                 body = self.s3.get_object(Bucket=self.bucket, Key=report.rejects_key)["Body"].read()
                 rows = csv.DictReader(io.StringIO(body.decode("utf-8-sig"), newline=""))
                 for row, _ in zip(rows, range(SHOWN_REJECTS), strict=False):
-                    self.console.print(f"  line {row['_line']}: {row['_message']}", markup=False)
+                    self.console.print(f"  {row['_message']}", markup=False)
 
     def metrics(self) -> None:
         for route in ("/employees_hired_per_quarter", "/departments_above_mean_hires"):

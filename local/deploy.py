@@ -2,10 +2,10 @@
 
 import fcntl
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
@@ -15,6 +15,7 @@ from local.emulator import ROOT, Emulator
 from local.processes import LocalError, bare_environment, private, tail
 
 TOOLS = ROOT / ".tools"
+BUILD = TOOLS / "sam-build"
 STACK = "rowferry"
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 """MiniStack runs every Python function on this machine's Python, so the layer is built for it."""
@@ -28,22 +29,24 @@ class Deployment(BaseModel):
 
 
 def build(folder: Path, template: Path = ROOT / "template.yaml") -> Path:
-    """sam build into folder/build; gives the built template.
+    """sam build; gives the built template. What did not change is taken from the build before.
 
-    What did not change is taken from a cache that all stacks of this clone share, one build at a time.
+    All stacks of this clone share one build, since sam's cache belongs to its folder; `one_at_a_time` guards it.
     """
-    shared = TOOLS / "sam-build"
-    shared.mkdir(parents=True, exist_ok=True)
-    log = folder / "sam-build.log"
-    built = folder / "build"
-    with (shared / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        parameters = ["--parameter-overrides", f"PythonRuntime={RUNTIME}"]
-        places = ["--build-dir", str(shared / "build"), "--cache-dir", str(shared / "cache"), "--cached"]
+    places = ["--build-dir", str(BUILD / "build"), "--cache-dir", str(BUILD / "cache"), "--cached"]
+    parameters = ["--parameter-overrides", f"PythonRuntime={RUNTIME}"]
+    with one_at_a_time():
+        log = folder / "sam-build.log"
         sam(["build", "--template", str(template), *places, *parameters], log, {"AWS_DEFAULT_REGION": "us-east-1"})
-        shutil.rmtree(built, ignore_errors=True)
-        shutil.copytree(shared / "build", built, symlinks=True)
-    return built / "template.yaml"
+    return BUILD / "build" / "template.yaml"
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def deploy(template: Path, emulator: Emulator, parameters: Mapping[str, str], folder: Path) -> Deployment:
@@ -53,7 +56,8 @@ def deploy(template: Path, emulator: Emulator, parameters: Mapping[str, str], fo
     quiet = ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
     allow = ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
     log = folder / "sam-deploy.log"
-    sam([*command, *allow, *quiet, "--parameter-overrides", *overrides], log, emulator.environment())
+    with one_at_a_time():
+        sam([*command, *allow, *quiet, "--parameter-overrides", *overrides], log, emulator.environment())
     return outputs(emulator)
 
 

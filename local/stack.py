@@ -73,7 +73,7 @@ class Stack(BaseModel):
         for part in (self.api, self.emulator, self.mysql):
             if part:
                 part.stop()
-        for data in ("mysql/data", "aws/tmp", "build"):
+        for data in ("mysql/data", "aws/tmp"):
             shutil.rmtree(self.folder / data, ignore_errors=True)
         (self.folder / "stack.json").unlink(missing_ok=True)
 
