@@ -1,4 +1,4 @@
-"""What every function stands on: its settings, its logs, metrics and traces, and how a failure leaves it.
+"""What every function stands on: its settings, its logs (with the X-Ray trace's id), metrics, and how it fails.
 
 A failure that passes leaves as an exception, which Step Functions tries again; one that lasts leaves as the answer
 `{"outcome": "failed"}`, which the state machine sends on by a Choice: emulators don't tell our exceptions' names.
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,7 +25,6 @@ Event = TypeVar("Event", bound=BaseModel)
 
 logger = Logger()
 metrics = Metrics()
-tracer = Tracer()
 
 
 class RunEvent(BaseModel):
@@ -51,20 +50,26 @@ def handler(model: type[Event]) -> Callable[[Callable[[Event], Answer]], Handler
         @wraps(act)
         def handle(event: Mapping[str, Any], context: LambdaContext) -> Answer:
             try:
-                parsed = model.model_validate(event)
-                logger.append_keys(run=getattr(parsed, "run", None))
-                return act(parsed)
-            except ValidationError as error:
-                problems = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-                return _failed(f"the event makes no sense: {'; '.join(problems)}")
-            except Never as error:
-                return _failed(f"{type(error).__name__}: {error}")
+                return _answer(model, act, event)
+            finally:
+                if metrics.metric_set:  # an empty set would be warned about on every call
+                    metrics.flush_metrics()
 
-        traced = tracer.capture_lambda_handler(handle, capture_response=False)
-        measured = metrics.log_metrics(traced, raise_on_empty_metrics=False)
-        return cast(Handler, logger.inject_lambda_context(measured, clear_state=True))
+        return cast(Handler, logger.inject_lambda_context(handle, clear_state=True))
 
     return decorate
+
+
+def _answer(model: type[Event], act: Callable[[Event], Answer], event: Mapping[str, Any]) -> Answer:
+    try:
+        parsed = model.model_validate(event)
+        logger.append_keys(run=getattr(parsed, "run", None))
+        return act(parsed)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        return _failed(f"the event makes no sense: {'; '.join(problems)}")
+    except Never as error:
+        return _failed(f"{type(error).__name__}: {error}")
 
 
 def _failed(reason: str) -> Answer:
