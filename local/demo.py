@@ -93,6 +93,9 @@ class Demo:
         headers = {"Authorization": f"Bearer {self.stack.api_token}"} if self.stack.api_token else {}
         self.api = httpx.Client(base_url=api.url, headers=headers, timeout=30, trust_env=False)
 
+    def say(self, text: str, style: str = "") -> None:
+        self.console.print(text, style=style, markup=False, soft_wrap=True)
+
     def get(self, route: str) -> Any:
         return self.api.get(route).raise_for_status().json()
 
@@ -106,7 +109,7 @@ class Demo:
         files = {f"raw/{path.name}": path for path in (samples.hired_employees, samples.departments, samples.jobs)}
         for key, path in files.items():
             self.s3.upload_file(str(path), self.bucket, key)
-            self.console.print(f"uploaded {key}, {samples.records[path.stem]:,} records")
+            self.say(f"uploaded {key}, {samples.records[path.stem]:,} records")
         self.console.print(
             "hired_employees.csv names a department that nobody has, so it waits for that up to a minute"
         )
@@ -156,7 +159,7 @@ class Demo:
 
     def account(self, reports: list[Report]) -> None:
         columns = ("read", "inserted", "updated", "unchanged", "rejected", "withheld")
-        table = Table(title="The account of every record", title_justify="left", padding=(0, 0, 0, 1))
+        table = Table(title="The account of every record", title_justify="left", pad_edge=False)
         table.add_column("file", overflow="fold")
         for name in (*columns, "seconds", "in MySQL"):
             table.add_column(name, justify="right")
@@ -172,33 +175,33 @@ class Demo:
         for report in reports:
             if report.rejected:
                 why = ", ".join(f"{count:,} {code}" for code, count in sorted(report.rejected_by_code.items()))
-                self.console.print(f"{report.key}: {report.rejected:,} rejected: {why}")
+                self.say(f"{report.key}: {report.rejected:,} rejected: {why}")
 
     def whereabouts(self, reports: list[Report]) -> None:
-        self.console.print(f"\nWhere the files are now, in s3://{self.bucket}/", style="bold")
+        self.say(f"\nWhere the files are now, in s3://{self.bucket}/", "bold")
         for report in reports:
-            self.console.print(f"  {report.key} → {report.moved_to or 'still there'}")
+            self.say(f"  {report.key} → {report.moved_to or 'still there'}")
             if report.rejects_key:
-                self.console.print(f"  its rejected rows, to correct and upload again: {report.rejects_key}")
+                self.say(f"  its rejected rows, to correct and upload again: {report.rejects_key}")
 
     def first_rejects(self, reports: list[Report]) -> None:
         for report in reports:
             if report.rejects_key:
-                self.console.print(f"\nThe first rejects of {report.key}", style="bold")
+                self.say(f"\nThe first rejects of {report.key}", "bold")
                 body = self.s3.get_object(Bucket=self.bucket, Key=report.rejects_key)["Body"].read()
                 rows = csv.DictReader(io.StringIO(body.decode("utf-8-sig"), newline=""))
                 for row, _ in zip(rows, range(SHOWN_REJECTS), strict=False):
-                    self.console.print(f"  {row['_message']}", markup=False)
+                    self.say(f"  {row['_message']}")
 
     def metrics(self) -> None:
         for route in ("/employees_hired_per_quarter", "/departments_above_mean_hires"):
             answer: list[Mapping[str, Any]] = self.get(f"{route}?year=2021")
-            table = Table(title=f"GET {route}?year=2021, {len(answer)} rows", title_justify="left")
+            table = Table()
             for name in answer[0] if answer else ():
                 table.add_column(name)
             for row in answer[:4]:
                 table.add_row(*map(str, row.values()))
-            self.console.print()
+            self.say(f"\nGET {route}?year=2021, {len(answer):,} rows", "bold")
             self.console.print(table)
 
 
@@ -213,14 +216,12 @@ def run(folder: Path, rows: int) -> int:
     demo.metrics()
     wrong = [complaint for report in reports for complaint in complaints(report, samples)]
     for complaint in wrong:
-        demo.console.print(f"WRONG: {complaint}", style="bold red")
+        demo.say(f"WRONG: {complaint}", "bold red")
     if not wrong:
         bad, good = sum(samples.rejected.values()), sum(samples.records.values()) - sum(samples.rejected.values())
-        demo.console.print(f"\nThe books balance: {good:,} rows arrived, and just the {bad:,} bad ones were rejected.")
-    demo.console.print(
-        'The stack still runs. Go on with: make status, eval "$(make -s env)", the API\'s page '
-        f"{demo.api.base_url}docs; end it with: make down"
-    )
+        demo.say(f"\nThe books balance: {good:,} rows arrived, and just the {bad:,} bad ones were rejected.")
+    further = f'make status, eval "$(make -s env)", {demo.url}/docs in a browser'
+    demo.say(f"The stack still runs: {further}; end it by: make down")
     return 1 if wrong else 0
 
 
