@@ -1,0 +1,205 @@
+"""The parts that must name each other rightly: template, functions, events, state machine, settings, Makefile, README."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rowferry.config import Options, Settings
+
+ROOT = Path(__file__).parents[2]
+CFN_LINT = ROOT / ".tools/sam/bin/cfn-lint"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short tags, each as `{tag: value}`."""
+
+
+def _tagged(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return {tag: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {tag: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.MappingNode)
+    return {tag: loader.construct_mapping(node, deep=True)}
+
+
+_Loader.add_multi_constructor("!", _tagged)  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    loaded = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def functions(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    resources = template["Resources"].items()
+    return {name: r["Properties"] for name, r in resources if r["Type"] == "AWS::Serverless::Function"}
+
+
+@pytest.fixture(scope="module")
+def machine() -> str:
+    return (ROOT / "statemachine/migrate.asl.json").read_text()
+
+
+def test_each_handler_in_the_template_exists_and_each_function_file_is_in_it(functions: dict[str, Any]) -> None:
+    handlers = {properties["Handler"] for properties in functions.values()}
+    files = {path.stem for path in (ROOT / "functions").glob("*.py")} - {"runtime"}
+    assert handlers == {f"{file}.handle" for file in files}
+    for file in files:
+        assert "\ndef handle(event: " in (ROOT / f"functions/{file}.py").read_text()
+
+
+def test_each_function_has_an_event(functions: dict[str, Any]) -> None:
+    events = {path.stem for path in (ROOT / "events").glob("*.json")}
+    assert events == {properties["Handler"].removesuffix(".handle") for properties in functions.values()}
+
+
+def test_each_environment_variable_of_the_template_is_a_setting(template: dict[str, Any]) -> None:
+    variables = set(template["Globals"]["Function"]["Environment"]["Variables"])
+    settings = {field.name.upper() for kind in (Settings, Options) for field in fields(kind)} - {"OPTIONS"}
+    assert {name for name in variables if not name.startswith("POWERTOOLS_")} == settings
+
+
+def test_each_parameter_is_used_and_shown_in_a_group(template: dict[str, Any]) -> None:
+    text = (ROOT / "template.yaml").read_text()
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    grouped = [name for group in groups for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(template["Parameters"])
+    for name in template["Parameters"]:
+        assert re.search(rf"!Ref {name}\b|\${{{name}}}", text), f"{name} is used nowhere"
+
+
+def test_each_substitution_of_the_state_machine_is_given(template: dict[str, Any], machine: str) -> None:
+    given = set(template["Resources"]["Migrate"]["Properties"]["DefinitionSubstitutions"])
+    assert set(re.findall(r"\${(\w+)}", machine)) == given
+
+
+def substituted(machine: str) -> dict[str, Any]:
+    """The definition as it is deployed, with made-up names."""
+    text = re.sub(r"\${(\w+)Concurrency}", "2", machine)
+    text = re.sub(r"\${(\w+Function)}", r"arn:aws:lambda:us-east-1:123456789012:function:\1", text)
+    loaded = json.loads(text.replace("${Bucket}", "a-bucket"))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def test_cfn_lint_finds_nothing_in_the_state_machine(machine: str, tmp_path: Path) -> None:
+    """`sam validate --lint` does not look into AWS::Serverless::StateMachine, so it is wrapped in the raw type."""
+    raw = {
+        "Type": "AWS::StepFunctions::StateMachine",
+        "Properties": {"RoleArn": "arn:aws:iam::123456789012:role/any", "Definition": substituted(machine)},
+    }
+    path = tmp_path / "machine.json"
+    path.write_text(json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Machine": raw}}))
+    run = subprocess.run([CFN_LINT, "--regions", "us-east-1", "--", path], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, ""), run.stdout + run.stderr
+
+
+def test_cfn_lint_would_find_a_fault_in_the_state_machine(machine: str, tmp_path: Path) -> None:
+    broken = substituted(machine) | {"StartAt": "Nowhere"}
+    raw = {
+        "Type": "AWS::StepFunctions::StateMachine",
+        "Properties": {"RoleArn": "arn:aws:iam::123456789012:role/any", "Definition": broken},
+    }
+    path = tmp_path / "machine.json"
+    path.write_text(json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Machine": raw}}))
+    run = subprocess.run([CFN_LINT, "--regions", "us-east-1", "--", path], capture_output=True, text=True, check=False)
+    assert "E3601" in run.stdout
+
+
+def states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, state in machine["States"].items():
+        yield name, state
+        if "ItemProcessor" in state:
+            yield from states(state["ItemProcessor"])
+
+
+def test_each_task_is_tried_again_for_an_hour_and_each_failure_is_recorded(machine: str) -> None:
+    definition = substituted(machine)
+    for name, state in states(definition):
+        if state["Type"] != "Task":
+            continue
+        later, other = state["Retry"]
+        assert {"DatabaseUnavailable", "Contention", "ValidatorUnavailable", "StorageUnavailable"} <= set(
+            later["ErrorEquals"]
+        )
+        waits = [min(2**attempt, later["MaxDelaySeconds"]) for attempt in range(later["MaxAttempts"])]
+        assert 55 * 60 <= sum(waits) <= 65 * 60, name
+        assert other["ErrorEquals"] == ["States.ALL"]
+        assert other["MaxAttempts"] <= 3
+    for name, state in definition["States"].items():
+        if state["Type"] in ("Task", "Map") and name != "Record the failure":
+            assert state["Catch"] == [
+                {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Record the failure"}
+            ]
+
+
+def test_both_maps_bound_their_concurrency_and_keep_their_results_out_of_the_state(machine: str) -> None:
+    maps = [state for _, state in states(substituted(machine)) if state["Type"] == "Map"]
+    assert len(maps) == 2
+    for state in maps:
+        assert state["MaxConcurrency"] >= 1
+        assert state["ResultPath"] is None
+        assert "ResultWriter" in state
+        assert state["ItemProcessor"]["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+        assert len(state["Label"]) <= 40
+
+
+CALLS = {  # what rowferry.s3 calls, and the action that it needs
+    "get_object": "s3:GetObject",
+    "head_object": "s3:GetObject",
+    "put_object": "s3:PutObject",
+    "upload_fileobj": "s3:PutObject",
+    "copy_object": "s3:PutObject",
+    "copy": "s3:PutObject",
+    "delete_object": "s3:DeleteObjectVersion",
+    "put_object_tagging": "s3:PutObjectTagging",
+    "list_object_versions": "s3:ListBucketVersions",
+    "list_objects_v2": "s3:ListBucket",
+}
+
+
+def test_each_call_to_s3_has_a_statement(functions: dict[str, Any]) -> None:
+    code = (ROOT / "src/rowferry/s3.py").read_text()
+    calls = set(re.findall(r"self\._client\.(\w+)\(", code)) - {"get_paginator"}
+    calls |= set(re.findall(r'get_paginator\("(\w+)"\)', code))
+    assert calls == set(CALLS), "a call is new or gone: give its action here and to the roles that need it"
+    granted = set()
+    for properties in functions.values():
+        for policy in properties.get("Policies", []):
+            for statement in policy["Statement"]:
+                actions = statement["Action"]
+                granted |= set(actions if isinstance(actions, list) else [actions])
+    assert {CALLS[call] for call in calls} <= granted
+    assert not any("*" in action for action in granted)
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_each_make_target_and_path_named_in_the_readme_exists() -> None:
+    readme = (ROOT / "README.md").read_text()
+    named = set(re.findall(r"`?\bmake (?:-s )?([a-z0-9]+)", readme))
+    assert named, "the README names no target"
+    assert named <= make_targets()
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", readme):
+        assert (ROOT / link).exists(), f"{link} is linked in the README and is not there"
+    for path in re.findall(r"`([\w./-]+/[\w.-]*)`", readme):
+        if path.split("/")[0] in {p.name for p in ROOT.iterdir()}:
+            assert (ROOT / path).exists(), f"{path} is named in the README and is not there"
+
+
+def test_make_help_says_something_about_each_target() -> None:
+    documented = set(re.findall(r"^([a-z0-9-]+):.*## \S", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert make_targets() == documented
