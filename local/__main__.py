@@ -39,9 +39,9 @@ def act(name: str, rows: int) -> int:
         case "demo":
             return demo.run(folder, rows)
         case "status":
-            lines, runs = stack.status(folder)
+            lines, is_well = stack.status(folder)
             print("\n".join(lines))
-            return 0 if runs else 1
+            return 0 if is_well else 1
     return 0
 
 

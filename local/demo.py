@@ -110,9 +110,7 @@ class Demo:
         for key, path in files.items():
             self.s3.upload_file(str(path), self.bucket, key)
             self.say(f"uploaded {key}, {samples.records[path.stem]:,} records")
-        self.console.print(
-            "hired_employees.csv names a department that nobody has, so it waits for that up to a minute"
-        )
+        self.say("hired_employees.csv names a department that nobody has, and waits for it until it is a minute old")
         with progress(self.console, list(files)) as show:
             over = self.wait(last_claim, last_executions, set(files), show)
         return [self.report(over[key]) for key in files]

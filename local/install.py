@@ -4,11 +4,13 @@
 .tools/sam        the SAM CLI and cfn-lint
 .tools/ministack  the emulated AWS, and the interpreter that runs the functions on it
 
-Each is made from a hash-pinned requirement file and made again only when that file or the Python changed.
+Each is made from a hash-pinned requirement file and changed only when that file or the Python did.
 """
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +21,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STAMP = ".rowferry-stamp"
-PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", "install", "--no-compile"]
 
 
 class InstallError(Exception):
@@ -38,22 +39,55 @@ class Environment:
         return self.folder / "bin" / "python"
 
     def wanted(self) -> str:
-        """What the stamp must say for the environment to be up to date."""
-        parts = (sys.version.encode(), str(self.folder).encode(), self.requirements.read_bytes())
-        return hashlib.sha256(b"\0".join(parts)).hexdigest()
+        """What the stamp must say for the environment to be up to date: a line for its Python, one for its list."""
+        base = f"{sys.version}\0{self.folder}".encode()
+        return "\n".join(hashlib.sha256(part).hexdigest() for part in (base, self.requirements.read_bytes()))
+
+    def stamp(self) -> str:
+        path = self.folder / STAMP
+        return path.read_text() if path.exists() else ""
 
     def is_ready(self) -> bool:
-        stamp = self.folder / STAMP
-        return stamp.exists() and stamp.read_text() == self.wanted()
+        return self.stamp() == self.wanted()
 
     def make(self) -> None:
-        sys.stdout.write(f"installing {self.requirements.relative_to(ROOT)} into {self.folder.relative_to(ROOT)}\n")
-        shutil.rmtree(self.folder, ignore_errors=True)
-        run([sys.executable, "-m", "venv", str(self.folder)])
-        run([str(self.python), *PIP, "--require-hashes", "--no-deps", "-r", str(self.requirements)])
+        """Anew for another Python; for another list what differs is changed in place."""
+        say(f"installing {self.requirements.relative_to(ROOT)} into {self.folder.relative_to(ROOT)}")
+        before, wanted = self.stamp(), self.wanted()
+        if before.partition("\n")[0] != wanted.partition("\n")[0]:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            run([sys.executable, "-m", "venv", str(self.folder)])
+        self.pip("install", "--no-compile", "--require-hashes", "--no-deps", "-r", str(self.requirements))
+        if extra := self.installed() - listed(self.requirements) - {"pip", "setuptools", "rowferry"}:
+            self.pip("uninstall", "--yes", *sorted(extra))
         if self.project:
-            run([str(self.python), *PIP, "--no-deps", "--no-build-isolation", "-e", str(self.project)])
-        (self.folder / STAMP).write_text(self.wanted())
+            self.pip("install", "--no-compile", "--no-deps", "--no-build-isolation", "-e", str(self.project))
+        (self.folder / STAMP).write_text(wanted)
+
+    def installed(self) -> set[str]:
+        found = json.loads(self.pip("list", "--format", "json"))
+        return {normal(package["name"]) for package in found}
+
+    def pip(self, *arguments: str) -> str:
+        options = ["--disable-pip-version-check", "--no-input"]
+        return run([str(self.python), "-m", "pip", *options, *arguments])
+
+
+def listed(requirements: Path) -> set[str]:
+    """The packages of a locked list, those for other systems too."""
+    lines = requirements.read_text().splitlines()
+    return {normal(line.partition("==")[0].partition("[")[0]) for line in lines if "==" in line and line[0].isalpha()}
+
+
+def normal(name: str) -> str:
+    """As PEP 503 has it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def say(line: str) -> None:
+    """In one piece, as several threads do it."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 ENVIRONMENTS = (
@@ -63,13 +97,14 @@ ENVIRONMENTS = (
 )
 
 
-def run(command: list[str]) -> None:
-    """Runs it quietly; its output is shown only when it fails."""
+def run(command: list[str]) -> str:
+    """Runs it quietly and gives what it printed; that is shown only when it fails."""
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         said = (done.stderr + done.stdout).strip()
         raise InstallError(f"{' '.join(command)} ended with {done.returncode}:\n{said}")
+    return done.stdout
 
 
 def check_python() -> None:

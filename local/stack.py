@@ -229,10 +229,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def status(folder: Path) -> tuple[list[str], bool]:
-    """A line per part, and whether all of them run."""
+    """A line per part, and whether all is well: every part of a stack runs, or there is no stack."""
     stack = Stack.read(folder)
     if not stack.started:
-        return [f"no stack runs in {shown(folder)}: make up"], False
+        return [f"no stack runs in {shown(folder)}: make up"], True
     mysql, emulator, api = stack.mysql, stack.emulator, stack.api
     parts = [
         ("database", mysql and mysql.answers(), mysql and f"{mysql.program}, {mysql.host}:{mysql.port}"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local.install import STAMP, Environment, InstallError, run
+from local.install import STAMP, Environment, InstallError, listed, run
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -51,3 +51,9 @@ def test_each_locked_list_names_a_hash_for_each_package_and_no_address() -> None
         assert pinned
         assert all("--hash=sha256:" in entry for entry in pinned)
         assert "://" not in text
+
+
+def test_a_locked_list_is_read_by_its_packages_names(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("# a comment\nPyYAML==6.0 \\\n    --hash=sha256:aa==\nmoto[s3]==5.0 ; sys_platform != 'x' \\\n")
+    assert listed(path) == {"pyyaml", "moto"}
