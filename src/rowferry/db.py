@@ -6,7 +6,7 @@ open must not block its successor for long.
 
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import pymysql
@@ -80,8 +80,12 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 @contextmanager
 def session(settings: Settings) -> Iterator[Connection]:
     """`connect`, closed at the end."""
-    with closing(connect(settings)) as conn:
+    conn = connect(settings)
+    try:
         yield conn
+    finally:
+        if conn.open:
+            conn.close()
 
 
 @contextmanager

@@ -105,6 +105,7 @@ class Bucket:
     def versions_of(self, key: str) -> list[Version]:
         """All versions of one object, oldest first."""
         found = [version for version in self.versions(key) if version.key == key]
+        found.reverse()  # S3 lists the newest first, and `modified` counts whole seconds
         return sorted(found, key=lambda version: version.modified)
 
     def copy(self, version: Version, to: str, metadata: Mapping[str, str]) -> None:

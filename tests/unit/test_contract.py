@@ -1,4 +1,4 @@
-"""The parts that must name each other rightly: template, functions, events, state machine, settings, Makefile, README."""
+"""Parts that must name each other rightly: template, functions, events, state machine, settings, Makefile, README."""
 
 import json
 import re
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 CFN_LINT = ROOT / ".tools/sam/bin/cfn-lint"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc] # PyYAML has no types here
     """YAML with CloudFormation's short tags, each as `{tag: value}`."""
 
 
@@ -30,12 +30,12 @@ def _tagged(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> Any:
     return {tag: loader.construct_mapping(node, deep=True)}
 
 
-_Loader.add_multi_constructor("!", _tagged)  # type: ignore[no-untyped-call]
+_Loader.add_multi_constructor("!", _tagged)
 
 
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
-    loaded = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506
+    loaded = yaml.load((ROOT / "template.yaml").read_text(), _Loader)
     assert isinstance(loaded, dict)
     return loaded
 
