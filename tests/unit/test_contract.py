@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 CFN_LINT = ROOT / ".tools/sam/bin/cfn-lint"
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc] # PyYAML has no types here
+class _Loader(yaml.SafeLoader):
     """YAML with CloudFormation's short tags, each as `{tag: value}`."""
 
 

@@ -1,0 +1,134 @@
+"""What a user of a running stack does: upload, wait, look at tables, S3, executions and the API."""
+
+import csv
+import io
+import json
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+
+from local.stack import Stack
+
+PATIENCE = 240  # seconds; a run waits a minute for parents that are missing
+Rows = list[tuple[Any, ...]]
+
+
+class World:
+    """A stack with its clients."""
+
+    def __init__(self, stack: Stack) -> None:
+        env = stack.environment()
+        options: dict[str, Any] = {
+            "endpoint_url": env["AWS_ENDPOINT_URL"],
+            "region_name": env["AWS_REGION"],
+            "aws_access_key_id": env["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": env["AWS_SECRET_ACCESS_KEY"],
+        }
+        self.stack = stack
+        self.s3 = boto3.client("s3", **options)
+        self.states = boto3.client("stepfunctions", **options)
+        self.bucket = env["ROWFERRY_BUCKET"]
+        self.machine = env["ROWFERRY_STATE_MACHINE_ARN"]
+        self.api = httpx.Client(base_url=env["ROWFERRY_API_URL"], timeout=30)
+
+    def close(self) -> None:
+        self.api.close()
+        self.s3.close()
+        self.states.close()
+
+    # --- files and executions
+
+    def upload(self, key: str, body: str | bytes | Path) -> str:
+        """Answers the object's version."""
+        data = body.read_bytes() if isinstance(body, Path) else body.encode() if isinstance(body, str) else body
+        return str(self.s3.put_object(Bucket=self.bucket, Key=key, Body=data)["VersionId"])
+
+    def read(self, key: str) -> bytes:
+        return bytes(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+
+    def keys(self, prefix: str) -> list[str]:
+        found = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
+        return [item["Key"] for item in found.get("Contents", [])]
+
+    def executions_of(self, version: str) -> list[str]:
+        """The executions that the ledger or their event ties to a version: found by the run's id."""
+        return [row[0] for row in self.rows("SELECT execution FROM rowferry_runs WHERE version_id = %s", version)]
+
+    def report(self, version: str) -> dict[str, Any]:
+        """Waits for a version's run to end; answers its report as it lies in S3."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            found = self.rows("SELECT id, status, reason FROM rowferry_runs WHERE version_id = %s", version)
+            if found and found[0][1] not in ("running", "failed"):
+                loaded = json.loads(self.read(f"runs/{found[0][0]}/report.json"))
+                assert isinstance(loaded, dict)
+                return loaded
+            assert not found or found[0][1] != "failed", f"the run failed: {found[0][2]}"
+            time.sleep(0.1)
+        raise AssertionError(f"version {version} did not end in {PATIENCE} s")
+
+    def migrate(self, key: str, body: str | bytes | Path) -> dict[str, Any]:
+        return self.report(self.upload(key, body))
+
+    def start(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Starts an execution with an event and waits for its end."""
+        arn = self.states.start_execution(stateMachineArn=self.machine, input=json.dumps(event))["executionArn"]
+        return self.end_of(arn)
+
+    def end_of(self, arn: str) -> dict[str, Any]:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            found = self.states.describe_execution(executionArn=arn)
+            if found["status"] != "RUNNING":
+                return {"status": found["status"], "output": json.loads(found.get("output") or "null")}
+            time.sleep(0.1)
+        raise AssertionError(f"{arn} did not end in {PATIENCE} s")
+
+    def wait_until_idle(self) -> None:
+        """Until no execution runs: the last one of a run ends a moment after the run itself."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if not self.states.list_executions(stateMachineArn=self.machine, statusFilter="RUNNING")["executions"]:
+                return
+            time.sleep(0.1)
+        raise AssertionError("executions go on and on")
+
+    def event(self, key: str, etag: str) -> dict[str, Any]:
+        """What EventBridge hands to the state machine for an upload, without a version, as the emulator sends it."""
+        detail = {"bucket": {"name": self.bucket}, "object": {"key": key, "etag": etag}, "reason": "PutObject"}
+        return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
+
+    # --- rows
+
+    def rows(self, sql: str, *args: object) -> Rows:
+        assert self.stack.mysql
+        with closing(self.stack.mysql.connect()) as conn, conn.cursor() as cursor:
+            cursor.execute("SET time_zone = '+00:00'")
+            cursor.execute(sql, args or None)
+            return list(cursor.fetchall())
+
+    def empty_tables(self) -> None:
+        assert self.stack.mysql
+        self.wait_until_idle()
+        with closing(self.stack.mysql.connect()) as conn, conn.cursor() as cursor:
+            for table in ("hired_employees", "jobs", "departments", "rowferry_batches", "rowferry_runs"):
+                cursor.execute(f"DELETE FROM {table}")
+            conn.commit()
+        for key in self.keys("raw/"):
+            self.s3.delete_object(Bucket=self.bucket, Key=key)
+
+    def rejects(self, report: dict[str, Any]) -> list[dict[str, str]]:
+        if not report["rejects_key"]:
+            return []
+        return list(csv.DictReader(io.StringIO(self.read(report["rejects_key"]).decode(), newline="")))
+
+
+def counts(
+    report: dict[str, Any], names: Sequence[str] = ("read", "inserted", "updated", "unchanged", "rejected")
+) -> Any:
+    return tuple(report[name] for name in names)
