@@ -44,9 +44,11 @@ class Record:
 def records(text: str, delimiter: str, first_line: int) -> Iterator[Record]:
     """The records of whole lines of CSV text.
 
-    Raises: BadRequest, with the line, where a quoted field never ends, or ends on another line with text behind it.
+    Raises: BadRequest, with the line, where it is in doubt where a record or a line ends.
     """
     lines = text.split("\n")
+    if "\r" in text.replace("\r\n", "\n"):
+        _refuse_stray_returns(lines, delimiter, first_line)
     reader = csv.reader(_with_ends(lines), delimiter=delimiter, strict=True)
     while True:
         begin = reader.line_num
@@ -55,11 +57,10 @@ def records(text: str, delimiter: str, first_line: int) -> Iterator[Record]:
             fields = next(reader)
         except StopIteration:
             return
-        except csv.Error as error:
-            if reader.line_num - begin > 1 or "end of data" in str(error):
-                raise BadRequest(
-                    f"line {first_line + begin}: a quote opens here and it is in doubt where it closes"
-                ) from None
+        except csv.Error:
+            if _runs_on(lines[begin], delimiter):
+                words = "a record begins here that runs on, and its quotes leave in doubt where it ends"
+                raise BadRequest(f"line {first_line + begin}: {words}") from None
         if fields != []:
             raw = "\n".join(lines[begin : reader.line_num]).removesuffix("\r")
             yield Record(first_line + begin, fields, raw)
@@ -72,42 +73,63 @@ def _with_ends(lines: Sequence[str]) -> Iterator[str]:
         yield lines[-1]
 
 
+def _refuse_stray_returns(lines: Sequence[str], delimiter: str, first_line: int) -> None:
+    """csv.reader takes a carriage return for a line's end in places, and drops it in others."""
+    quoting = Quoting(delimiter.encode())
+    for number, line in enumerate(lines, first_line):
+        quoting.read(line.encode())
+        if quoting.stray_return:
+            raise BadRequest(f"line {number}: a carriage return that ends no line; lines end in LF or CRLF")
+
+
+def _runs_on(line: str, delimiter: str) -> bool:
+    """Whether a record that begins with this line goes on behind it."""
+    quoting = Quoting(delimiter.encode())
+    quoting.read(line.encode())
+    return quoting.inside
+
+
 def plain_rows(text: str, delimiter: str) -> list[list[str]] | None:
     """The fields of text in which every line is one record, or None where that is not so: the fast way."""
-    if '"' in text or ("\r" in text and "\r" in text.replace("\r\n", "\n")):
+    if "\r" in text and "\r" in text.replace("\r\n", "\n"):
         return None
-    rows = list(csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter, strict=True))
-    return None if [] in rows else rows
+    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter, strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error:
+        return None
+    return None if [] in rows or len(rows) != reader.line_num else rows
 
 
 class Quoting:
     """Follows quotes through a file's lines, one `read` each; `inside` says whether a quoted field is still open.
 
-    `doubtful` turns true at text behind a quoted field that has run over several lines: the quote that opened it may
-    have been a slip, so where records end can't be told. `stray_return` turns true at a carriage return outside quotes
-    that ends no line.
+    Text behind a closing quote breaks a record. On one line it spoils that record alone; in a record of several lines
+    the quote that opened or closed may have been a slip, so where records end can't be told: `doubtful` turns true.
+    `stray_return` turns true at a carriage return outside quotes that ends no line.
     """
 
     def __init__(self, delimiter: bytes) -> None:
         self.inside = False
         self.doubtful = False
         self.stray_return = False
+        self._broken = False
         self._delimiter = delimiter
 
     def read(self, line: bytes) -> None:
         """One line, without its line feed."""
         continued = self.inside
+        self._broken &= continued
         at = 0 if continued else self._behind_opening(line, 0)
         while at >= 0:
             after = _behind_closing(line, at)
             self.inside = after < 0
             if self.inside:
-                return
+                break
             rest = line[after : after + 2]
-            if continued and rest not in (b"", b"\r") and not rest.startswith(self._delimiter):
-                self.doubtful = True
-            continued = False
+            self._broken |= rest not in (b"", b"\r") and not rest.startswith(self._delimiter)
             at = self._behind_opening(line, after)
+        self.doubtful |= self._broken and (continued or self.inside)
 
     def _behind_opening(self, line: bytes, at: int) -> int:
         """Just behind the next quote that opens a field, or -1."""

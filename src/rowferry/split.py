@@ -5,8 +5,10 @@ lines. Their numbers are what the ledger stands on: the same bytes and options a
 """
 
 import codecs
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import BinaryIO
 
 from pydantic import TypeAdapter, ValidationError
@@ -18,7 +20,19 @@ from rowferry.values import shown
 
 BLOCK_BYTES = 1024 * 1024
 BATCH_BYTES = 16 * 1024 * 1024
+_HEAD_BYTES = 1024 * 1024
 _HEAD_RECORDS = 100
+_CAREFUL_BYTES = 512
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is held at once: records and bytes of a chunk, bytes of a batch, bytes of one read."""
+
+    chunk_records: int = CHUNK_RECORDS
+    chunk_bytes: int = CHUNK_BYTES
+    batch_bytes: int = BATCH_BYTES
+    block_bytes: int = BLOCK_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,42 +77,40 @@ class Layout:
     records: int
 
 
-def split(fp: BinaryIO, table: Table, batch_chunks: int) -> Layout:
+def split(fp: BinaryIO, table: Table, batch_chunks: int, limits: Limits = Limits()) -> Layout:
     """Reads a file from its beginning, in blocks, in bounded memory.
 
     Raises: Refused where the file can never load, with line or byte.
     """
-    blocks = _checked(fp)
-    head = next(blocks, b"")
+    blocks = _checked(fp, limits.block_bytes)
+    head = b""
+    while len(head) < _HEAD_BYTES and (block := next(blocks, b"")):
+        head += block
     bom = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
-    found = find_dialect(head[bom:], table, whole=len(head) < BLOCK_BYTES)
-    splitter = Splitter(found.dialect.delimiter, found.bytes + bom, found.lines + 1)
-    chunks = list(splitter.split(_from(found.bytes + bom, head, blocks)))
-    batches = tuple(_batches(chunks, batch_chunks))
+    found = find_dialect(head[bom:], table, whole=len(head) < _HEAD_BYTES)
+    splitter = Splitter(found.dialect.delimiter, found.bytes + bom, found.lines + 1, limits)
+    chunks = list(splitter.split(chain([head[found.bytes + bom :]], blocks)))
+    batches = tuple(_batches(chunks, batch_chunks, limits.batch_bytes))
     return Layout(found.dialect, batches, sum(chunk.records for chunk in chunks))
 
 
-def _from(skip: int, head: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
-    yield head[skip:]
-    yield from blocks
-
-
-def _checked(fp: BinaryIO) -> Iterator[bytes]:
+def _checked(fp: BinaryIO, size: int) -> Iterator[bytes]:
     """The file's blocks, known to be UTF-8 without NUL."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     at = 0
     while True:
-        block = fp.read(BLOCK_BYTES)
+        block = fp.read(size)
         if at == 0 and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise Refused("not_utf8", "the file is UTF-16 (byte 0 is its byte order mark); save it as UTF-8")
-        if (nul := block.find(0)) >= 0:
-            raise Refused("not_text", f"byte {at + nul} is NUL: the file is not text")
         pending = len(decoder.getstate()[0])
+        text = block.partition(b"\0")[0]
         try:
-            decoder.decode(block, final=not block)
+            decoder.decode(text, final=len(text) < len(block) or not block)
         except UnicodeDecodeError as error:
             where = at - pending + error.start
             raise Refused("not_utf8", f"byte {where} is not UTF-8 ({error.reason}); save the file as UTF-8") from None
+        if len(text) < len(block):
+            raise Refused("not_text", f"byte {at + len(text)} is NUL: the file is not text")
         if not block:
             return
         yield block
@@ -129,7 +141,7 @@ def find_dialect(head: bytes, table: Table, whole: bool) -> Found:
     for delimiter, sample in samples.items():
         if sample and _is_header(sample[0].fields or [], table):
             return _with_header(delimiter, sample[0], text)
-    delimiter = max(DELIMITERS, key=lambda candidate: _fitting(samples[candidate], table))
+    delimiter = max(DELIMITERS, key=lambda candidate: _evidence(samples[candidate], table))
     if first := samples[delimiter][:1]:
         _refuse_near_header(first[0], table)
     return Found(Dialect(delimiter))
@@ -147,8 +159,11 @@ def _sample(text: str, delimiter: str) -> list[Record]:
     return sample
 
 
-def _fitting(sample: Sequence[Record], table: Table) -> int:
-    return sum(record.fields is not None and len(record.fields) == len(table.columns) for record in sample)
+def _evidence(sample: Sequence[Record], table: Table) -> tuple[int, int, int]:
+    """What speaks for a delimiter: rows that the table takes, then records as wide as it, then names in the first."""
+    fitting = [record for record in sample if record.fields is not None and len(record.fields) == len(table.columns)]
+    named = set(_names(sample[0].fields or [])) & set(table.names) if sample else ()
+    return sum(_is_row(record, table) for record in fitting), len(fitting), len(named)
 
 
 def _names(fields: Iterable[str]) -> list[str]:
@@ -197,8 +212,10 @@ def _is_row(record: Record, table: Table) -> bool:
 class Splitter:
     """Cuts a file's bytes into chunks of whole records."""
 
-    def __init__(self, delimiter: str, start: int, line: int) -> None:
+    def __init__(self, delimiter: str, start: int, line: int, limits: Limits) -> None:
+        self._limits = limits
         self._quoting = Quoting(delimiter.encode())
+        self._quotes_close = _quotes_close(delimiter.encode())
         self._begin = self._at = start
         self._begin_line = self._line = line
         self._records = 0
@@ -209,53 +226,74 @@ class Splitter:
         """Raises: Refused at a record over the cap, a quote never closed or in doubt, a stray carriage return."""
         rest = b""
         for block in blocks:
-            lines = (rest + block).split(b"\n")
-            rest = lines.pop()
-            yield from self._take(lines)
-            if self._at + len(rest) - self._record_start > CHUNK_BYTES:
+            text = rest + block
+            end = text.rfind(b"\n") + 1
+            rest = text[end:]
+            yield from self._take(text[:end])
+            if self._at + len(rest) - self._record_start > self._limits.chunk_bytes:
                 raise self._too_long()
         if rest:
-            yield from self._take_lines([rest], end=0)
+            yield from self._take_line(rest, 0)
         if self._quoting.inside:
             raise Refused(
                 "open_quote", f"line {self._record_line}: a quoted field begins in this record and never ends"
             )
         yield from self._close()
 
-    def _take(self, lines: list[bytes]) -> Iterator[Chunk]:
-        """Whole lines: many at once where each is a record, else one by one."""
-        plain = not self._quoting.inside and b"" not in lines and _all_plain(lines)
-        while plain and lines:
-            part = lines[: CHUNK_RECORDS - self._records]
-            size = sum(map(len, part)) + len(part)
-            if self._at + size - self._begin > CHUNK_BYTES:
-                break
-            lines = lines[len(part) :]
-            self._advance(size, len(part))
-            self._records += len(part)
-            self._record_start, self._record_line = self._at, self._line
-            if self._records == CHUNK_RECORDS:
-                yield from self._close()
-        yield from self._take_lines(lines)
+    def _take(self, text: bytes) -> Iterator[Chunk]:
+        """Whole lines: many at once where each is proven to be a record, else ever fewer, in the end one by one."""
+        if not text:
+            return
+        if not self._quoting.inside and self._each_line_a_record(text):
+            yield from self._take_records(text.split(b"\n")[:-1])
+        elif len(text) > _CAREFUL_BYTES and (cut := _middle(text)) < len(text):
+            yield from self._take(text[:cut])
+            yield from self._take(text[cut:])
+        else:
+            for line in text.split(b"\n")[:-1]:
+                yield from self._take_line(line, 1)
 
-    def _take_lines(self, lines: Iterable[bytes], end: int = 1) -> Iterator[Chunk]:
-        for line in lines:
-            self._quoting.read(line)
-            self._refuse_doubt()
-            is_blank = line in (b"", b"\r") and self._record_start == self._at and not self._quoting.inside
-            self._advance(len(line) + end, 1)
-            if self._quoting.inside:
-                continue
+    def _each_line_a_record(self, text: bytes) -> bool:
+        """False where it takes more than a glance to know."""
+        if text.startswith((b"\n", b"\r\n")) or b"\n\n" in text:
+            return False
+        if b"\r" in text and (b"\n\r\n" in text or text.count(b"\r") != text.count(b"\r\n")):
+            return False
+        return b'"' not in text or self._quotes_close.fullmatch(text) is not None
+
+    def _take_records(self, lines: Sequence[bytes]) -> Iterator[Chunk]:
+        done = 0
+        while done < len(lines):
+            part = lines[done : done + self._limits.chunk_records - self._records]
+            size = sum(map(len, part)) + len(part)
+            if self._at + size - self._begin > self._limits.chunk_bytes:
+                part = part[:1]
+                yield from self._take_line(part[0], 1)
+            else:
+                self._advance(size, len(part))
+                self._records += len(part)
+                self._record_start, self._record_line = self._at, self._line
+                if self._records == self._limits.chunk_records:
+                    yield from self._close()
+            done += len(part)
+
+    def _take_line(self, line: bytes, end: int) -> Iterator[Chunk]:
+        """One line, without its line feed, which is `end` bytes long."""
+        self._quoting.read(line)
+        self._refuse_doubt()
+        is_blank = line in (b"", b"\r") and self._record_start == self._at and not self._quoting.inside
+        self._advance(len(line) + end, 1)
+        if not self._quoting.inside:
             yield from self._record_ends(is_blank)
 
     def _record_ends(self, is_blank: bool) -> Iterator[Chunk]:
-        if self._at - self._record_start > CHUNK_BYTES:
+        if self._at - self._record_start > self._limits.chunk_bytes:
             raise self._too_long()
-        if self._records and self._at - self._begin > CHUNK_BYTES:
+        if self._records and self._at - self._begin > self._limits.chunk_bytes:
             yield from self._close(self._record_start, self._record_line)
         self._records += not is_blank
         self._record_start, self._record_line = self._at, self._line
-        if self._records in (0, CHUNK_RECORDS):  # 0: blank lines ahead of a chunk do not belong to it
+        if self._records in (0, self._limits.chunk_records):  # 0: blank lines ahead of a chunk do not belong to it
             yield from self._close()
 
     def _advance(self, size: int, lines: int) -> None:
@@ -273,8 +311,8 @@ class Splitter:
         if self._quoting.doubtful:
             raise Refused(
                 "doubtful_quote",
-                f"line {self._line}: text behind a quoted field that began on line {self._record_line}; one of its"
-                " quotes is a slip, so it is in doubt where the records end",
+                f"line {self._line}: text behind a closing quote, in a record that begins on line {self._record_line}"
+                " and runs on; one of its quotes is a slip, so it is in doubt where the records end",
             )
         if self._quoting.stray_return:
             raise Refused(
@@ -282,25 +320,30 @@ class Splitter:
             )
 
     def _too_long(self) -> Refused:
-        return Refused("record_too_long", f"line {self._record_line}: a record of more than {CHUNK_BYTES} bytes")
+        return Refused(
+            "record_too_long", f"line {self._record_line}: a record of more than {self._limits.chunk_bytes} bytes"
+        )
 
 
-def _all_plain(lines: Sequence[bytes]) -> bool:
-    """No quote, no blank line, no stray carriage return: each line is a record. Looks at all at once."""
-    joined = b"\n".join(lines)
-    if b'"' in joined:
-        return False
-    return b"\r" not in joined or (b"\r" not in lines and _returns_end_lines(joined + b"\n"))
+def _quotes_close(delimiter: bytes) -> re.Pattern[bytes]:
+    """Matches whole lines if no quoted field runs on behind its line's end; by `Quoting`'s rules, many lines at once.
+
+    A quote opens a field at a line's start or behind a delimiter, and is a character like any other elsewhere.
+    """
+    elsewhere = rb"[^%s\n]" % re.escape(delimiter)
+    field = rb'[^"\n]*+"(?:"[^"\n]*+")*+'  # behind the quote that opens it
+    return re.compile(rb'(?:[^"]*+"(?:(?<!%b")%b|(?<=%b")))*+[^"]*+' % (elsewhere, field, elsewhere))
 
 
-def _returns_end_lines(joined: bytes) -> bool:
-    return joined.count(b"\r") == joined.count(b"\r\n")
+def _middle(text: bytes) -> int:
+    """Where a line ends near the middle of whole lines."""
+    return text.rfind(b"\n", 0, len(text) // 2) + 1 or text.find(b"\n") + 1
 
 
-def _batches(chunks: Iterable[Chunk], batch_chunks: int) -> Iterator[Batch]:
+def _batches(chunks: Iterable[Chunk], batch_chunks: int, batch_bytes: int) -> Iterator[Batch]:
     number, batch = 0, list[Chunk]()
     for chunk in chunks:
-        if batch and (len(batch) == batch_chunks or chunk.end - batch[0].start > BATCH_BYTES):
+        if batch and (len(batch) == batch_chunks or chunk.end - batch[0].start > batch_bytes):
             yield Batch(number, tuple(batch))
             number, batch = number + 1, []
         batch.append(chunk)

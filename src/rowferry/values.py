@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 INT_MAX = 2**31 - 1  # MySQL INT
@@ -59,6 +60,9 @@ def _text_only(value: object) -> str:
     return value
 
 
+_DIGITS = " *-?[0-9]+ *"
+
+
 @dataclass(frozen=True)
 class Integer:
     """ASCII digits, a minus sign where `minimum` is below zero matters, spaces around and leading zeros allowed."""
@@ -71,7 +75,7 @@ class Integer:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         fast = core_schema.chain_schema(
             [
-                core_schema.str_schema(pattern="^ *-?[0-9]+ *$", strict=True),
+                core_schema.str_schema(pattern=f"^{_DIGITS}$", strict=True),
                 core_schema.int_schema(ge=self.minimum, le=self.maximum),
             ]
         )
@@ -80,16 +84,27 @@ class Integer:
     def _verdict(self, value: object) -> int:
         text = _text_only(value)
         _missing_if_blank(text)
-        if re.fullmatch(" *-?[0-9]+ *", text):
+        if not re.fullmatch(_DIGITS, text):
+            raise PydanticCustomError("int_format", "{shown} is not a whole number in digits", {"shown": shown(text)})
+        digits = text.strip(" -").lstrip("0") or "0"
+        number = int(digits) * (-1 if "-" in text else 1) if len(digits) <= len(str(INT_MAX)) else None
+        if number is None or not self.minimum <= number <= self.maximum:
             context = {"shown": shown(text), "minimum": self.minimum, "maximum": self.maximum}
             raise PydanticCustomError("out_of_range", "{shown} is outside {minimum} to {maximum}", context)
-        raise PydanticCustomError("int_format", "{shown} is not a whole number in digits", {"shown": shown(text)})
+        return number
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        words = f"A whole number from {self.minimum} to {self.maximum}, in digits"
+        return {"type": "string", "pattern": f"^{_DIGITS}$", "description": words}
 
     def normalise(self, given: Sequence[str], values: Sequence[Any]) -> Sequence[str]:
         return list(map(str, values))
 
     def as_json(self, given: str, value: Any) -> str | int:
         return int(value)
+
+
+_NOT_BLANK = r"[^\s\x1c-\x1f]"  # by str.isspace, which counts four control characters that Rust's \s does not
 
 
 @dataclass(frozen=True)
@@ -100,7 +115,8 @@ class Text:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         fits = TEXT_MAX_BYTES // UTF8_MAX_BYTES
-        return _with_verdict(core_schema.str_schema(pattern=r"\S", max_length=fits, strict=True), self._verdict)
+        fast = core_schema.str_schema(pattern=_NOT_BLANK, max_length=fits, strict=True)
+        return _with_verdict(fast, self._verdict)
 
     def _verdict(self, value: object) -> str:
         text = _text_only(value)
@@ -110,6 +126,10 @@ class Text:
             template = "is {size} bytes long; the column takes 65535"
             raise PydanticCustomError("too_long", template, {"size": size})
         return text
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        words = f"Text, not blank, of at most {TEXT_MAX_BYTES} bytes of UTF-8"
+        return {"type": "string", "pattern": _NOT_BLANK, "description": words}
 
     def normalise(self, given: Sequence[str], values: Sequence[Any]) -> Sequence[str]:
         joined = "".join(given)
@@ -123,10 +143,10 @@ class Text:
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n"})
 
-_MOMENT = "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}"
-_ZONE = "(Z|[+-][0-9]{2}:?[0-9]{2})?"
-_WHOLE = f"{_MOMENT}(:[0-9]{{2}}(\\.0+)?)?{_ZONE}"
-_FRACTION = re.compile(f"({_MOMENT}:[0-9]{{2}})\\.([0-9]+)({_ZONE})")
+_MOMENT = "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9]"
+_ZONE = "(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?"
+_WHOLE = f"{_MOMENT}(:[0-5][0-9](\\.0+)?)?{_ZONE}"
+_FRACTION = re.compile(f"(?P<begin>{_MOMENT}:[0-5][0-9])\\.(?P<digits>[0-9]+)(?P<zone>{_ZONE})")
 
 # MySQL TIMESTAMP: https://dev.mysql.com/doc/refman/8.4/en/datetime.html
 TIMESTAMP_MIN = dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=dt.UTC)
@@ -152,17 +172,21 @@ class Timestamp:
         text = _text_only(value)
         _missing_if_blank(text)
         fraction = _FRACTION.fullmatch(text)
-        moment = _moment(fraction[1] + fraction[3] if fraction else text)
+        moment = _moment(fraction["begin"] + fraction["zone"] if fraction else text)
         if moment is None:
             template = "{shown} is not an ISO 8601 date and time"
             raise PydanticCustomError("datetime_format", template, {"shown": shown(text)})
-        if fraction and fraction[2].strip("0"):
+        if fraction and fraction["digits"].strip("0"):
             template = "{shown} has a fraction of a second, which the column would round"
             raise PydanticCustomError("datetime_precision", template, {"shown": shown(text)})
         if not TIMESTAMP_MIN <= moment <= TIMESTAMP_MAX:
             template = "{shown} is outside 1970-01-01T00:00:01Z to 2038-01-19T03:14:07Z"
             raise PydanticCustomError("out_of_range", template, {"shown": shown(text)})
         return moment
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        words = "ISO 8601 date and time; without a zone it is UTC; no fraction of a second"
+        return {"type": "string", "pattern": f"^{_WHOLE}$", "description": words}
 
     def normalise(self, given: Sequence[str], values: Sequence[Any]) -> Sequence[str]:
         return [
@@ -175,13 +199,14 @@ class Timestamp:
 
 
 def _moment(text: str) -> dt.datetime | None:
-    """The moment that a text in the accepted form names, in UTC; None where there is no such form or day."""
+    """The moment that a text in the accepted form names; None where there is no such form or day."""
     if not re.fullmatch(_WHOLE, text):
         return None
     try:
-        return _in_utc(dt.datetime.fromisoformat(text))
-    except (ValueError, OverflowError):  # 30 February; the year 1 or 9999 moved over its end by an offset
+        value = dt.datetime.fromisoformat(text)
+    except ValueError:  # 30 February
         return None
+    return value if value.tzinfo else value.replace(tzinfo=dt.UTC)
 
 
 def _in_utc(value: dt.datetime) -> dt.datetime:
