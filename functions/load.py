@@ -18,6 +18,6 @@ class BatchEvent(RunEvent):
 def handle(event: BatchEvent) -> Answer:
     now = settings()
     with db.session(now) as conn:
-        totals = load_batch(conn, bucket(now), ledger.read(conn, event.run), event.batch)
+        totals = load_batch(conn, bucket(now.bucket), ledger.read(conn, event.run), event.batch)
     logger.info("loaded", extra={"batch": event.batch.batch, **asdict(totals)})
     return {"outcome": "loaded", "batch": event.batch.batch, **asdict(totals)}

@@ -33,6 +33,8 @@ def handle(event: Started) -> Answer:
     now = settings()
     found = event.detail.object
     with db.session(now) as conn:
-        planned = plan(conn, bucket(now), Uploaded(found.key, found.etag, found.version), event.execution, now.options)
+        planned = plan(
+            conn, bucket(now.bucket), Uploaded(found.key, found.etag, found.version), event.execution, now.options
+        )
     logger.info("planned", extra=asdict(planned))
     return asdict(planned)

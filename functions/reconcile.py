@@ -12,6 +12,6 @@ from runtime import Answer, RunEvent, bucket, handler, logger, settings
 def handle(event: RunEvent) -> Answer:
     now = settings()
     with db.session(now) as conn:
-        reconciled = reconcile(conn, bucket(now), ledger.read(conn, event.run), dt.datetime.now(dt.UTC))
+        reconciled = reconcile(conn, bucket(now.bucket), ledger.read(conn, event.run), dt.datetime.now(dt.UTC))
     logger.info("reconciled", extra=asdict(reconciled))
     return asdict(reconciled)

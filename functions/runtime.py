@@ -6,7 +6,7 @@ A failure that passes leaves as an exception, which Step Functions tries again; 
 
 import os
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
 from aws_lambda_powertools import Logger, Metrics
@@ -39,8 +39,10 @@ def settings() -> Settings:
     return Settings.from_env(os.environ)
 
 
-def bucket(settings: Settings) -> Bucket:
-    return Bucket(settings.bucket)
+@lru_cache
+def bucket(name: str) -> Bucket:
+    """Kept between calls: making a client costs more than a batch's work with it."""
+    return Bucket(name)
 
 
 def handler(model: type[Event]) -> Callable[[Callable[[Event], Answer]], Handler]:

@@ -10,7 +10,7 @@ from runtime import Answer, RunEvent, bucket, count, handler, logger, settings
 def handle(event: RunEvent) -> Answer:
     now = settings()
     with db.session(now) as conn:
-        report = summarise(conn, bucket(now), ledger.read(conn, event.run))
+        report = summarise(conn, bucket(now.bucket), ledger.read(conn, event.run))
     logger.info("summarised", extra={"report": report})
     count(
         Totals(report["read"], *(report[name] for name in ("inserted", "updated", "unchanged", "rejected", "withheld")))

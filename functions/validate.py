@@ -25,7 +25,9 @@ def handle(event: BatchEvent) -> Answer:
     if run.dialect is None:
         raise NotFound(f"run {run.id} has no plan")
     validator = Validator(now.api_url, now.api_token)
-    stats = validate_batch(RunFiles(bucket(now), run.id), validator, table_named(run.table), run.dialect, event.batch)
+    stats = validate_batch(
+        RunFiles(bucket(now.bucket), run.id), validator, table_named(run.table), run.dialect, event.batch
+    )
     counts = {"batch": event.batch.batch, "read": stats.read, "valid": stats.valid, "rejected": stats.rejected}
     logger.info("validated", extra=counts)
     return {"outcome": "validated", **counts}

@@ -1,7 +1,6 @@
 """The step Validate: one batch through the validator API. Pure: the same bytes in give the same files out."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from rowferry.errors import ValidatorUnavailable
 from rowferry.files import RunFiles, Stats
@@ -17,25 +16,24 @@ def validate_batch(files: RunFiles, validator: Validator, table: Table, dialect:
 
     Raises: ValidatorUnavailable, StorageUnavailable: the batch as a whole can be tried again.
     """
-    rejects, rows = _judge_chunks(files, validator, table, dialect, batch)
-    keys = _column(rows, table.key_index)
-    if any(before > after for before, after in pairwise(keys)):
-        rows = [row for _, row in sorted(zip(keys, rows, strict=True), key=lambda pair: pair[0])]
-        keys.sort()
-    places = {column.name: table.names.index(column.name) for column in table.references}
-    references = {name: sorted(set(_column(rows, place))) for name, place in places.items()}
+    rejects, text = _judge_chunks(files, validator, table, dialect, batch)
+    columns = _columns(text, table)
+    keys = list(map(int, columns[table.key]))
+    in_order = sorted(keys)
+    if in_order != keys:
+        text = _by_key(text, keys)
     stats = Stats(
         read=batch.records,
-        valid=len(rows),
+        valid=len(keys),
         rejected=len(rejects),
-        low=keys[0] if keys else None,
-        high=keys[-1] if keys else None,
-        repeats=any(before == after for before, after in pairwise(keys)),
-        references=references,
+        low=in_order[0] if keys else None,
+        high=in_order[-1] if keys else None,
+        repeats=len(set(keys)) < len(keys),
+        references={column.name: sorted(map(int, set(columns[column.name]))) for column in table.references},
     )
-    if rows:
-        files.bucket.write(files.rows_key(batch.batch), b"\n".join(rows) + b"\n")
-        files.write_keys(batch.batch, keys)
+    if keys:
+        files.bucket.write(files.rows_key(batch.batch), text)
+        files.write_keys(batch.batch, in_order)
     if rejects:
         files.write_rejects(files.rejects_key(batch.batch), rejects)
     files.write_stats(batch.batch, stats)
@@ -44,7 +42,7 @@ def validate_batch(files: RunFiles, validator: Validator, table: Table, dialect:
 
 def _judge_chunks(
     files: RunFiles, validator: Validator, table: Table, dialect: Dialect, batch: Batch
-) -> tuple[list[Reject], list[bytes]]:
+) -> tuple[list[Reject], bytes]:
     text = memoryview(files.bucket.read_range(files.input, batch.start, batch.end))
     rejects, rows = list[Reject](), list[bytes]()
     for chunk in batch.chunks:
@@ -54,10 +52,18 @@ def _judge_chunks(
             words = f"the validator API saw {judged.read} records where Plan counted {chunk.records}"
             raise ValidatorUnavailable(f"{words}, from line {chunk.line}")
         rejects += judged.rejects
-        rows += judged.rows.split(b"\n")[:-1]
-    return rejects, rows
+        rows.append(judged.rows)
+    return rejects, b"".join(rows)
 
 
-def _column(rows: Sequence[bytes], place: int) -> list[int]:
-    """An integer column of rows in normal form; the line number stands before the columns."""
-    return [int(row.split(b"\t", place + 2)[place + 1]) for row in rows]
+def _columns(text: bytes, table: Table) -> dict[str, list[bytes]]:
+    """Rows in normal form by column; the line number stands before the columns."""
+    fields = text.replace(b"\n", b"\t").split(b"\t")[:-1]
+    width = len(table.names) + 1
+    return {name: fields[place::width] for place, name in enumerate(table.names, 1)}
+
+
+def _by_key(text: bytes, keys: Sequence[int]) -> bytes:
+    """The rows in the order of their keys; of the same key, in the order of their lines."""
+    rows = text.split(b"\n")[:-1]
+    return b"".join(rows[place] + b"\n" for place in sorted(range(len(rows)), key=keys.__getitem__))

@@ -98,7 +98,8 @@ class Integer:
         return {"type": "string", "pattern": f"^{_DIGITS}$", "description": words}
 
     def normalise(self, given: Sequence[str], values: Sequence[Any]) -> Sequence[str]:
-        return list(map(str, values))
+        joined = "\t".join(("", *given))
+        return list(map(str, values)) if " " in joined or "-" in joined or "\t0" in joined else given
 
     def as_json(self, given: str, value: Any) -> str | int:
         return int(value)
@@ -189,10 +190,9 @@ class Timestamp:
         return {"type": "string", "pattern": f"^{_WHOLE}$", "description": words}
 
     def normalise(self, given: Sequence[str], values: Sequence[Any]) -> Sequence[str]:
-        return [
-            f"{text[:10]} {text[11:19]}" if len(text) == 20 and text[19] == "Z" else _utc(value, " ")
-            for text, value in zip(given, values, strict=True)
-        ]
+        if set(map(len, given)) == {20}:  # of the accepted forms only 2021-11-07T02:48:42Z is so long
+            return "\n".join(given).replace("T", " ").replace("Z", "").split("\n")
+        return [_utc(value, " ") for value in values]
 
     def as_json(self, given: str, value: Any) -> str | int:
         return _utc(value, "T") + "Z"
