@@ -140,11 +140,11 @@ async def _bounded(request: Request, bound: int) -> bytes:
 
 async def _file(request: Request) -> bytes:
     whole = await _bounded(request, CHUNK_BYTES + _FORM_OVERHEAD)
-    form = await Request(request.scope, _replay(whole)).form(max_files=1, max_fields=10)
-    files = [value for value in form.values() if isinstance(value, UploadFile)]
-    if len(files) != 1:
-        raise BadRequest("the form must hold exactly one file")
-    return await files[0].read()
+    async with Request(request.scope, _replay(whole)).form(max_files=1, max_fields=10) as form:
+        files = [value for value in form.values() if isinstance(value, UploadFile)]
+        if len(files) != 1:
+            raise BadRequest("the form must hold exactly one file")
+        return await files[0].read()
 
 
 def _replay(body: bytes) -> Any:

@@ -1,23 +1,19 @@
 """Real MySQL and the real API over HTTP; S3 by moto. Each test has empty tables and a bucket of its own."""
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import boto3
 import pytest
-import uvicorn
 from moto import mock_aws
 
-from api_ec2.deps import settings as api_settings
-from api_ec2.main import create_app
 from local.mysql import MySQLServer
-from local.processes import chosen_port
 from rowferry import db, schema
 from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.s3 import Bucket
 from tests.integration.pipeline import Pipeline
+from tests.integration.serving import served
 
 BUCKET = "rowferry-test"
 
@@ -48,18 +44,8 @@ def database(server: MySQLServer) -> Settings:
 @pytest.fixture(scope="session")
 def api(database: Settings) -> Iterator[str]:
     """The API's base URL."""
-    app = create_app()
-    app.dependency_overrides[api_settings] = lambda: database
-    port = chosen_port("ROWFERRY_TEST_API_PORT")
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the API did not start"
-        threading.Event().wait(0.01)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(10)
+    with served(database) as url:
+        yield url
 
 
 @pytest.fixture

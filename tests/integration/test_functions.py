@@ -1,0 +1,122 @@
+"""Each function called with its event from events/, as Lambda calls it."""
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rowferry import db, ledger
+from rowferry.config import Settings
+from rowferry.s3 import Bucket
+from tests.integration.pipeline import Pipeline
+
+ROOT = Path(__file__).parents[2]
+DEPARTMENTS = "".join(f"{i},Department\n" for i in range(1, 13)).encode().ljust(178, b"\n")
+
+
+@dataclass
+class Context:
+    """What Lambda tells a handler of its call."""
+
+    function_name: str = "function"
+    memory_limit_in_mb: int = 1024
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:function"
+    aws_request_id: str = "8a1d9c6e"
+
+
+class Functions:
+    """Calls handlers; events are those of events/ with this test's run and object in them."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.run = ""
+
+    def call(self, name: str, **changed: Any) -> dict[str, Any]:
+        event = json.loads((ROOT / f"events/{name}.json").read_text())
+        if "run" in event:
+            event["run"] = self.run
+        answer = importlib.import_module(name).handle(event | changed, Context())
+        assert isinstance(answer, dict)
+        assert len(json.dumps(answer)) < 100_000, "a state's data may be 256 KiB"
+        return answer
+
+    def plan(self) -> dict[str, Any]:
+        uploaded = self.pipeline.upload("raw/departments.csv", DEPARTMENTS)
+        event = json.loads((ROOT / "events/plan.json").read_text())
+        event["detail"]["object"] |= {"etag": uploaded.etag, "version-id": uploaded.version}
+        answer = self.call("plan", detail=event["detail"])
+        self.run = answer["run"]
+        return answer
+
+
+@pytest.fixture
+def functions(
+    pipeline: Pipeline, bucket: Bucket, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Functions]:
+    for name in ("host", "port", "user", "password", "name", "tls_ca"):
+        monkeypatch.setenv(f"DB_{name.upper()}", str(getattr(settings, f"db_{name}")))
+    monkeypatch.setenv("BUCKET", bucket.name)
+    monkeypatch.setenv("API_URL", settings.api_url)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Rowferry")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "rowferry")
+    for path in (ROOT / "functions").glob("*.py"):  # with this test's environment, not an earlier one's
+        monkeypatch.delitem(sys.modules, path.stem, raising=False)
+    yield Functions(pipeline)
+    for path in (ROOT / "functions").glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+def test_the_functions_take_a_file_all_the_way(functions: Functions, capsys: pytest.CaptureFixture[str]) -> None:
+    planned = functions.plan()
+    assert (planned["outcome"], planned["records"], planned["batches"]) == ("planned", 12, 1)
+    assert functions.call("validate")["outcome"] == "validated"
+    assert functions.call("reconcile") == {"outcome": "load", "reason": None}
+    assert functions.call("turn") == {"outcome": "go"}
+    assert functions.call("load")["inserted"] == 12
+    report = functions.call("summarise")["report"]
+    assert (report["status"], report["read"], report["inserted"]) == ("done", 12, 12)
+    assert functions.plan()["outcome"] == "planned", "another version of the object is another run"
+    out = capsys.readouterr().out
+    logged = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    assert {entry.get("run") for entry in logged if entry.get("message") == "loaded"} == {report["run"]}
+    metrics = [entry for entry in logged if "_aws" in entry]
+    assert metrics[0]["RowsInserted"] == [12.0]
+    assert "Department" not in out.replace("departments", ""), "no row's contents in the logs"
+
+
+def test_a_failure_that_lasts_is_an_answer(functions: Functions) -> None:
+    functions.run = "0" * 32
+    assert functions.call("load") == {"outcome": "failed", "reason": f"NotFound: there is no run {'0' * 32}"}
+    broken = functions.call("validate", batch={"batch": 0})
+    assert broken["reason"] == "the event makes no sense: batch.chunks: Field required"
+
+
+def test_a_failure_that_passes_is_an_exception(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> None:
+    functions.plan()
+    monkeypatch.setenv("DB_PORT", "1")
+    with pytest.raises(Exception, match="the database is") as caught:
+        functions.call("turn")
+    assert type(caught.value).__name__ == "DatabaseUnavailable", "the state machine knows it by this name"
+
+
+def test_a_setting_that_is_missing_is_named(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DB_HOST")
+    assert functions.call("turn")["reason"] == "SettingError: the environment variable DB_HOST is missing"
+
+
+def test_a_failed_run_is_recorded_with_its_reason_and_can_be_started_again(functions: Functions) -> None:
+    execution = json.loads((ROOT / "events/plan.json").read_text())["execution"]
+    functions.plan()
+    answer = functions.call("fail")
+    assert answer["outcome"] == "failed"
+    assert answer["reason"].startswith("DatabaseUnavailable: ")
+    with db.session(functions.pipeline.settings) as conn:
+        run = ledger.read(conn, functions.run)
+    assert (run.status, run.execution, run.reason) == ("failed", execution, answer["reason"])
+    assert functions.call("fail", state={"step": {"answer": {"outcome": "failed", "reason": "why"}}})["reason"] == "why"
