@@ -231,6 +231,7 @@ class Splitter:
             rest = text[end:]
             yield from self._take(text[:end])
             if self._at + len(rest) - self._record_start > self._limits.chunk_bytes:
+                self._quoting.read(rest)
                 raise self._too_long()
         if rest:
             yield from self._take_line(rest, 0)
@@ -315,11 +316,14 @@ class Splitter:
                 " and runs on; one of its quotes is a slip, so it is in doubt where the records end",
             )
         if self._quoting.stray_return:
-            raise Refused(
-                "line_end", f"line {self._line}: a carriage return that ends no line; lines end in LF or CRLF"
-            )
+            raise self._stray_return()
+
+    def _stray_return(self) -> Refused:
+        return Refused("line_end", f"line {self._line}: a carriage return that ends no line; lines end in LF or CRLF")
 
     def _too_long(self) -> Refused:
+        if self._quoting.stray_return:  # a file of an old Mac is all one line
+            return self._stray_return()
         return Refused(
             "record_too_long", f"line {self._record_line}: a record of more than {self._limits.chunk_bytes} bytes"
         )
@@ -331,7 +335,7 @@ def _quotes_close(delimiter: bytes) -> re.Pattern[bytes]:
     A quote opens a field at a line's start or behind a delimiter, and is a character like any other elsewhere.
     """
     elsewhere = rb"[^%s\n]" % re.escape(delimiter)
-    field = rb'[^"\n]*+"(?:"[^"\n]*+")*+'  # behind the quote that opens it
+    field = rb'[^"\n]*+"(?:"[^"\n]*+")*+(?!")'  # behind the quote that opens it
     return re.compile(rb'(?:[^"]*+"(?:(?<!%b")%b|(?<=%b")))*+[^"]*+' % (elsewhere, field, elsewhere))
 
 
