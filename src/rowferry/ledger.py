@@ -8,7 +8,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, astuple, dataclass, field, fields
 from typing import Any, Literal
 
 from rowferry import db
@@ -18,8 +18,6 @@ from rowferry.errors import NotFound
 from rowferry.parse import Dialect
 
 LEASE_MINUTES = 10
-FINISHED = ("done", "refused", "gated", "superseded")
-
 Gate = Literal["open", "refused", "too_many_rejects", "no_valid_row"]
 
 
@@ -30,12 +28,21 @@ def run_id(bucket: str, key: str, version: str) -> str:
 
 
 @dataclass(frozen=True)
+class Would:
+    """What loading would do to rows that a check withholds."""
+
+    insert: int = 0
+    update: int = 0
+    unchanged: int = 0
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What was decided over the whole file, by Plan (refused) or by Reconcile and the gate.
 
     `reason`: why the gate is shut, a code and words. `rejected`: records of the whole file that Validate or Reconcile
     rejected. `prefix`: where Reconcile's rejects lie, one object for each batch that is in `batches`, which has how
-    many of that batch's rows it rejected. Keys: the range of the valid rows'.
+    many of that batch's rows it rejected. `would`: for a check, by batch. Keys: the range of the valid rows'.
     """
 
     gate: Gate
@@ -43,6 +50,7 @@ class Verdict:
     rejected: int = 0
     prefix: str = ""
     batches: Mapping[int, int] = field(default_factory=dict)
+    would: Mapping[int, Would] = field(default_factory=dict)
     low_key: int | None = None
     high_key: int | None = None
 
@@ -104,6 +112,7 @@ class LedgerRow:
     batch: int
     totals: Totals
     rejects_key: str | None
+    would: Would = Would()
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------
@@ -302,7 +311,8 @@ def _utc(moment: dt.datetime) -> dt.datetime:
 
 def _verdict(stored: dict[str, Any]) -> Verdict:
     batches = {int(batch): int(count) for batch, count in stored.pop("batches").items()}
-    return Verdict(**stored, batches=batches)
+    would = {int(batch): Would(**counts) for batch, counts in stored.pop("would").items()}
+    return Verdict(**stored, batches=batches, would=would)
 
 
 def keep_plan(conn: Connection, id: str, dialect: Dialect, records: int, batches: int) -> None:
@@ -380,10 +390,10 @@ def close_batch(conn: Connection, id: str, row: LedgerRow) -> None:
     """Within the batch's transaction, last: what became of its records."""
     names = ", ".join(f"{name} = %s" for name in _SUM_NAMES)
     sql = f"""
-        UPDATE rowferry_batches SET {names}, rejects_key = %s, committed_at = UTC_TIMESTAMP(6)
-        WHERE run_id = %s AND batch = %s"""
+        UPDATE rowferry_batches SET {names}, would_insert = %s, would_update = %s, would_unchanged = %s,
+          rejects_key = %s, committed_at = UTC_TIMESTAMP(6) WHERE run_id = %s AND batch = %s"""
     values = [getattr(row.totals, name) for name in _SUM_NAMES]
-    db.run(conn, sql, (*values, row.rejects_key, id, row.batch))
+    db.run(conn, sql, (*values, *astuple(row.would), row.rejects_key, id, row.batch))
 
 
 def batch(conn: Connection, id: str, number: int) -> LedgerRow | None:
@@ -399,7 +409,9 @@ def batches(conn: Connection, id: str) -> Sequence[LedgerRow]:
 
 
 def _ledger_row(row: Row) -> LedgerRow:
-    return LedgerRow(int(row["batch"]), Totals(*(int(row[name]) for name in _SUM_NAMES)), row["rejects_key"])
+    totals = Totals(*(int(row[name]) for name in _SUM_NAMES))
+    would = Would(int(row["would_insert"]), int(row["would_update"]), int(row["would_unchanged"]))
+    return LedgerRow(int(row["batch"]), totals, row["rejects_key"], would)
 
 
 def withhold(conn: Connection, id: str, rows: Sequence[LedgerRow]) -> None:

@@ -18,12 +18,11 @@ from rowferry.errors import BooksDoNotBalance, Contention
 from rowferry.files import RunFiles, Stats, verdict_key
 from rowferry.ledger import LedgerRow, Run, Totals
 from rowferry.parse import Dialect
-from rowferry.reconcile import given_records
+from rowferry.rejects import given_records, key_exists, no_parent
 from rowferry.s3 import Bucket
 from rowferry.split import Batch
 from rowferry.tables import TABLES, Table, table_named
 from rowferry.validate import Reject
-from rowferry.values import shown
 
 _TRIES = 5
 _PROBES = 50
@@ -38,7 +37,7 @@ def load_batch(conn: Connection, bucket: Bucket, run: Run, batch: Batch) -> Tota
 
     Raises: Contention after five tries, DatabaseUnavailable, StorageUnavailable: all of it is written or nothing.
     """
-    if run.verdict is None or run.verdict.gate != "open":
+    if run.verdict is None or run.verdict.gate != "open" or run.kind != "load":
         raise BooksDoNotBalance(f"run {run.id} may not load: its gate is not open")
     ledger.renew(conn, run.id, "Load")
     if done := ledger.batch(conn, run.id, batch.batch):
@@ -186,22 +185,21 @@ class _Careful:
         self._policy: OnConflict = run.options.on_conflict
 
     def load(self) -> _Loaded:
-        rejects = self._orphans()
-        self._unstage(rejects)
+        orphans = self._orphans()
+        self._unstage(list(orphans))
         counts = self._classify()
         differs = counts.get("differs", 0)
-        if self._policy == "reject" and differs:
-            rejects |= self._existing()
+        existing = self._existing() if self._policy == "reject" and differs else {}
         inserted = self._insert()
         updated = self._update() if self._policy == "update" and differs else 0
         if inserted != counts.get("new", 0) or (self._policy == "update" and updated != differs):
             raise Contention(f"{self._table.name}: rows changed while they were locked")
         unchanged = counts.get("same", 0) + (differs if self._policy == "skip" else 0)
-        return _Loaded(inserted, updated, unchanged, len(rejects), self._written(rejects))
+        return _Loaded(inserted, updated, unchanged, len(orphans) + len(existing), self._written(orphans, existing))
 
-    def _orphans(self) -> dict[int, tuple[str, str]]:
-        """By line: code and words for rows whose parent went away since Reconcile. Locks the parents that are there."""
-        found: dict[int, tuple[str, str]] = {}
+    def _orphans(self) -> dict[int, dict[str, int]]:
+        """By line, the references whose parent went away since Reconcile. Locks the parents that are there."""
+        found: dict[int, dict[str, int]] = {}
         for column in self._table.references:
             parent = TABLES[str(column.parent)]
             db.rows(
@@ -215,11 +213,10 @@ class _Careful:
                 f" ON p.`{parent.key}` = s.`{column.name}` WHERE p.`{parent.key}` IS NULL",
             )
             for row in lost:
-                found[row["line"]] = ("no_parent", f"{column.name} {row['value']} is not in {parent.name}")
+                found.setdefault(row["line"], {})[column.name] = row["value"]
         return found
 
-    def _unstage(self, rejects: Mapping[int, object]) -> None:
-        lines = list(rejects)
+    def _unstage(self, lines: Sequence[int]) -> None:
         for begin in range(0, len(lines), 1_000):
             part = lines[begin : begin + 1_000]
             marks = ", ".join(["%s"] * len(part))
@@ -241,15 +238,14 @@ class _Careful:
         found = db.rows(self._conn, "SELECT class, COUNT(*) AS n FROM rowferry_class GROUP BY class")
         return {str(row["class"]): int(row["n"]) for row in found}
 
-    def _existing(self) -> dict[int, tuple[str, str]]:
-        key = self._table.key
+    def _existing(self) -> dict[int, int]:
+        """By line, the keys whose row differs from the one that is there."""
         found = db.rows(
             self._conn,
-            f"SELECT s._line AS line, c.k FROM rowferry_stage s JOIN rowferry_class c ON c.k = s.`{key}`"
+            f"SELECT s._line AS line, c.k FROM rowferry_stage s JOIN rowferry_class c ON c.k = s.`{self._table.key}`"
             " WHERE c.class = 'differs'",
         )
-        words = f"{self._table.name} with other values"
-        return {row["line"]: ("key_exists", f"{key} {shown(str(row['k']))} is already in {words}") for row in found}
+        return {row["line"]: row["k"] for row in found}
 
     def _insert(self) -> int:
         names = ", ".join(f"`{name}`" for name in self._table.names)
@@ -268,18 +264,17 @@ class _Careful:
             f" JOIN rowferry_class c ON c.k = s.`{key}` SET {others} WHERE c.class = 'differs'",
         )
 
-    def _written(self, rejects: Mapping[int, tuple[str, str]]) -> str | None:
+    def _written(self, orphans: Mapping[int, Mapping[str, int]], existing: Mapping[int, int]) -> str | None:
         """The rejects in an object of this attempt's own, written before the commit that names it."""
-        if not rejects:
+        if not orphans and not existing:
             return None
         key = self._files.loaded_key(self._batch.batch)
-        given = given_records(self._files, self._run.dialect or Dialect(), self._batch, self._table)
-        self._files.write_rejects(
-            key,
-            (
-                Reject(line, (rejects[line][0],), f"line {line}: {rejects[line][1]}", fields)
-                for line, fields in given
-                if line in rejects
-            ),
-        )
+        self._files.write_rejects(key, self._rejects(orphans, existing))
         return key
+
+    def _rejects(self, orphans: Mapping[int, Mapping[str, int]], existing: Mapping[int, int]) -> Iterator[Reject]:
+        for line, fields in given_records(self._files, self._run.dialect or Dialect(), self._batch, self._table):
+            if line in orphans:
+                yield no_parent(self._table, line, orphans[line], fields)
+            elif line in existing:
+                yield key_exists(self._table, line, existing[line], fields)

@@ -6,33 +6,26 @@ verdict is written once and then holds, however often the step runs.
 
 import datetime as dt
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from rowferry import db, ledger
+from rowferry.check import Fate, fates, would_do
 from rowferry.db import Connection
-from rowferry.errors import Later
 from rowferry.files import RunFiles, Stats, verdict_key
-from rowferry.ledger import Run, Verdict
-from rowferry.parse import Dialect, Record, records
+from rowferry.ledger import Run, Verdict, Would
+from rowferry.parents import worth_waiting
+from rowferry.parse import Dialect
+from rowferry.rejects import duplicate_in_file, given_records, key_exists, no_parent
 from rowferry.s3 import Bucket
 from rowferry.split import Batch
-from rowferry.tables import TABLES, Table, table_named, table_of_path
-from rowferry.validate import Reject, arrangement
-
-PARENT_GRACE = dt.timedelta(minutes=1)
-"""A file younger than this waits for parents that are missing: their file may be on its way."""
-
-PARENT_BOUND = dt.timedelta(minutes=15)
-"""How long a run waits for a parent's file that is under way."""
+from rowferry.tables import TABLES, Table, table_named
+from rowferry.validate import Reject
 
 _LOOKUP = 5_000
 _KEYS_AT_ONCE = 500_000
-
-
-class ParentNeverCame(Later):
-    """A parent's file was under way and did not arrive in time, or its run failed."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +43,11 @@ def reconcile(conn: Connection, bucket: Bucket, run: Run, now: dt.datetime) -> R
         ledger.renew(conn, run.id, "Reconcile")
         look = _Look(RunFiles(bucket, run.id), table_named(run.table))
         missing = look.missing_parents(conn)
-        if missing and (reason := _worth_waiting(conn, bucket, run, missing, now)):
+        parents = sorted({str(column.parent) for column in look.table.references if column.name in missing})
+        if parents and (reason := worth_waiting(conn, bucket, run, parents, now)):
             return Reconciled("wait", reason)
         verdict = ledger.keep_verdict(conn, run.id, _verdict(conn, run, look, missing))
-    return Reconciled("load" if verdict.gate == "open" else "withhold", verdict.reason)
+    return Reconciled("load" if verdict.gate == "open" and run.kind == "load" else "withhold", verdict.reason)
 
 
 def _verdict(conn: Connection, run: Run, look: "_Look", missing: "Missing") -> Verdict:
@@ -69,7 +63,10 @@ def _verdict(conn: Connection, run: Run, look: "_Look", missing: "Missing") -> V
     gate, reason = _gate(run, rejected)
     lows = [stats.low for stats in look.stats if stats.low is not None]
     highs = [stats.high for stats in look.stats if stats.high is not None]
-    return Verdict(gate, reason, rejected, prefix, counts, min(lows, default=None), max(highs, default=None))
+    verdict = Verdict(
+        gate, reason, rejected, prefix, counts, low_key=min(lows, default=None), high_key=max(highs, default=None)
+    )
+    return _checked(conn, run, look, verdict) if run.kind == "check" and gate == "open" else verdict
 
 
 def _gate(run: Run, rejected: int) -> tuple[ledger.Gate, str | None]:
@@ -84,48 +81,6 @@ def _gate(run: Run, rejected: int) -> tuple[ledger.Gate, str | None]:
     return "open", None
 
 
-# --- parents ---------------------------------------------------------------------------------------------------------
-
-Missing = Mapping[str, frozenset[int]]
-"""By the reference's column: the values that the parent table does not have."""
-
-
-def _worth_waiting(conn: Connection, bucket: Bucket, run: Run, missing: Missing, now: dt.datetime) -> str | None:
-    """Why to look again later, None where the missing parents are not coming.
-
-    Raises: ParentNeverCame.
-    """
-    table = table_named(run.table)
-    parents = sorted({str(column.parent) for column in table.references if column.name in missing})
-    waited = now - run.started_at
-    failed = list[str]()
-    for parent in parents:
-        for key, is_failed in _not_ended(conn, bucket, parent):
-            if is_failed:
-                failed.append(key)
-            elif waited > PARENT_BOUND:
-                raise ParentNeverCame(f"{run.key} refers to {parent}, whose file {key} is still under way")
-            else:
-                return f"{key} is under way"
-    if failed:
-        raise ParentNeverCame(f"{run.key} refers to rows of {failed[0]}, whose run failed; start that again first")
-    if now - run.uploaded_at < PARENT_GRACE:
-        return f"a file of {', '.join(parents)} may be on its way"
-    return None
-
-
-def _not_ended(conn: Connection, bucket: Bucket, parent: str) -> Iterator[tuple[str, bool]]:
-    """Files of a table that have not ended, and whether their run failed."""
-    if key := ledger.unfinished_run(conn, parent):
-        yield key, False
-    for version in bucket.versions(f"raw/{parent}"):
-        table = table_of_path(version.key.removeprefix("raw/"))
-        if table and table.name == parent:
-            status = ledger.status_of(conn, bucket.name, version.key, version.id)
-            if status in (None, "failed"):
-                yield version.key, status == "failed"
-
-
 # --- rows ------------------------------------------------------------------------------------------------------------
 
 
@@ -136,6 +91,10 @@ class Loser:
     line: int
     key: int
     winner: int
+
+
+Missing = Mapping[str, frozenset[int]]
+"""By the reference's column: the values that the parent table does not have."""
 
 
 class _Look:
@@ -181,13 +140,16 @@ class _Look:
 
     def _rows(self, batch: Batch) -> Iterator[tuple[int, list[int]]]:
         """Of each valid row: its line, its key and its references."""
-        if not self.stats[batch.batch].valid:
-            return
         places = [self.table.names.index(name) + 1 for name in self._integer_columns]
-        with self.files.bucket.read(self.files.rows_key(batch.batch)) as fp:
-            for row in fp:
-                fields = row.split(b"\t")
-                yield int(fields[0]), [int(fields[place]) for place in places]
+        for row in self.lines(batch):
+            fields = row.split(b"\t")
+            yield int(fields[0]), [int(fields[place]) for place in places]
+
+    def lines(self, batch: Batch) -> Iterator[bytes]:
+        """The batch's valid rows in normal form."""
+        if self.stats[batch.batch].valid:
+            with self.files.bucket.read(self.files.rows_key(batch.batch)) as fp:
+                yield from fp
 
     def losers(self, missing: Missing, last_wins: bool) -> list[Loser]:
         """Rows that lose their key to another row of the file, by line. Only rows whose parents are there compete."""
@@ -274,15 +236,20 @@ def _rejects(
     look: _Look, dialect: Dialect, batch: Batch, missing: Missing, losers: Sequence[Loser]
 ) -> Iterator[Reject]:
     """The batch's rows that are rejected here, with their fields as given, in the order of their lines."""
-    reasons = {line: _no_parent(look.table, line, lost) for line, lost in look.orphans(batch, missing)}
+    orphans = dict(look.orphans(batch, missing))
+    lost_keys: dict[int, Loser] = {}
     low, high = batch.chunks[0].line, _last_line(look, batch)
     at = bisect_left(losers, low, key=lambda loser: loser.line)
     while at < len(losers) and losers[at].line < high:
-        reasons[losers[at].line] = _duplicate(look.table, losers[at])
+        lost_keys[losers[at].line] = losers[at]
         at += 1
-    if reasons:
-        given = given_records(look.files, dialect, batch, look.table)
-        yield from (Reject(line, *reasons[line], fields) for line, fields in given if line in reasons)
+    if not orphans and not lost_keys:
+        return
+    for line, fields in given_records(look.files, dialect, batch, look.table):
+        if line in orphans:
+            yield no_parent(look.table, line, orphans[line], fields)
+        elif line in lost_keys:
+            yield duplicate_in_file(look.table, line, lost_keys[line].key, lost_keys[line].winner, fields)
 
 
 def _last_line(look: _Look, batch: Batch) -> float:
@@ -290,26 +257,27 @@ def _last_line(look: _Look, batch: Batch) -> float:
     return look.batches[following].chunks[0].line if following < len(look.batches) else float("inf")
 
 
-def _no_parent(table: Table, line: int, lost: Mapping[str, int]) -> tuple[tuple[str, ...], str]:
-    parents = {column.name: column.parent for column in table.references}
-    words = "; ".join(f"{name} {value} is not in {parents[name]}" for name, value in lost.items())
-    return ("no_parent",) * len(lost), f"line {line}: {words}"
+# --- a check ---------------------------------------------------------------------------------------------------------
 
 
-def _duplicate(table: Table, loser: Loser) -> tuple[tuple[str, ...], str]:
-    words = f"{table.key} {loser.key} stands in the file again on line {loser.winner}, which was taken instead"
-    return ("duplicate_in_file",), f"line {loser.line}: {words}"
-
-
-def given_records(
-    files: RunFiles, dialect: Dialect, batch: Batch, table: Table
-) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """A batch's records as they were uploaded: line, and the table's own columns in the table's order."""
-    arrange = arrangement(table, dialect)
-    width = len(dialect.columns or table.columns)
-    for chunk in batch.chunks:
-        text = files.bucket.read_range(files.input, chunk.start, chunk.end).decode()
-        whole: Iterable[Record] = records(text, dialect.delimiter, chunk.line)
-        yield from (
-            (record.line, arrange(record.fields)) for record in whole if record.fields and len(record.fields) == width
-        )
+def _checked(conn: Connection, run: Run, look: "_Look", verdict: Verdict) -> Verdict:
+    """The verdict with what loading would do to each batch's rows, and the rejects that only loading would find."""
+    would, counts = dict[int, Would](), dict(verdict.batches)
+    for batch in look.batches:
+        ledger.renew(conn, run.id, "Reconcile")
+        place = verdict_key(verdict.prefix, batch.batch)
+        rejects = list(look.files.rejects(place)) if batch.batch in counts else []
+        out = {reject.line for reject in rejects}
+        tally, existing = Counter[Fate](), dict[int, int]()
+        for line, key, fate in fates(conn, look.table, look.lines(batch)):
+            if line not in out:
+                tally[fate] += 1
+                if fate == "differs" and run.options.on_conflict == "reject":
+                    existing[line] = key
+        would[batch.batch] = would_do(tally, run.options.on_conflict)
+        if existing:
+            given = given_records(look.files, run.dialect or Dialect(), batch, look.table)
+            rejects += (key_exists(look.table, line, existing[line], f) for line, f in given if line in existing)
+            look.files.write_rejects(place, sorted(rejects, key=lambda reject: reject.line))
+            counts[batch.batch] = len(rejects)
+    return replace(verdict, batches=counts, would=would)

@@ -17,7 +17,7 @@ from rowferry import ledger
 from rowferry.db import Connection
 from rowferry.errors import BooksDoNotBalance
 from rowferry.files import RunFiles, verdict_key
-from rowferry.ledger import LedgerRow, Run, Totals
+from rowferry.ledger import LedgerRow, Run, Totals, Would
 from rowferry.s3 import Bucket, Version
 from rowferry.split import Batch
 from rowferry.tables import Table, table_named
@@ -48,20 +48,31 @@ def summarise(conn: Connection, bucket: Bucket, run: Run) -> Report:
 
 
 def _end(conn: Connection, files: RunFiles, run: Run) -> Report:
-    rejects = _Rejects()
-    totals = Totals()
+    rejects, totals = _Rejects(), Totals()
+    rows: Sequence[LedgerRow] = ()
     if run.records is not None:
         batches = list(files.batches())
         rows = _books(conn, files, run, batches)
         totals = sum((row.totals for row in rows), Totals())
         rejects = _merge_rejects(files, run, batches, rows, totals)
     status, place = _outcome(run)
-    report = _report(run, status, place, totals, rejects)
-    if place.startswith("errors/") and status != "done":
+    report = _report(run, status, place, totals, rejects) | _would(run, rows)
+    if place.startswith("errors/"):
         files.bucket.write(f"{place.rpartition('/')[0]}/reason.json", _as_json(_reason(run, report)))
     files.bucket.write(files.report, _as_json(report))
-    move(files.bucket, run, files.input, place)
+    if place != run.key:
+        move(files.bucket, run, files.input, place)
     return report
+
+
+def _would(run: Run, rows: Sequence[LedgerRow]) -> Report:
+    """What a check says beyond the report of a real run."""
+    if run.kind != "check":
+        return {}
+    would = {
+        f"would_{name}": sum(getattr(row.would, name) for row in rows) for name in ("insert", "update", "unchanged")
+    }
+    return {"would_be": _ending(run)[0], **would}
 
 
 # --- the books -------------------------------------------------------------------------------------------------------
@@ -69,7 +80,7 @@ def _end(conn: Connection, files: RunFiles, run: Run) -> Report:
 
 def _books(conn: Connection, files: RunFiles, run: Run, batches: Sequence[Batch]) -> Sequence[LedgerRow]:
     """The ledger's rows, after they were found to add up to what Plan counted."""
-    if run.verdict and run.verdict.gate != "open":
+    if run.verdict and (run.verdict.gate != "open" or run.kind == "check"):
         ledger.withhold(conn, run.id, [_withheld(files, run, batch) for batch in batches])
     rows = ledger.batches(conn, run.id)
     if [(row.batch, row.totals.records) for row in rows] != [(batch.batch, batch.records) for batch in batches]:
@@ -85,7 +96,9 @@ def _books(conn: Connection, files: RunFiles, run: Run, batches: Sequence[Batch]
 def _withheld(files: RunFiles, run: Run, batch: Batch) -> LedgerRow:
     late = run.verdict.batches.get(batch.batch, 0) if run.verdict else 0
     rejected = files.stats(batch.batch).rejected + late
-    return LedgerRow(batch.batch, Totals(batch.records, rejected=rejected, withheld=batch.records - rejected), None)
+    totals = Totals(batch.records, rejected=rejected, withheld=batch.records - rejected)
+    would = run.verdict.would.get(batch.batch, Would()) if run.verdict else Would()
+    return LedgerRow(batch.batch, totals, None, would)
 
 
 # --- rejects ---------------------------------------------------------------------------------------------------------
@@ -157,7 +170,11 @@ def reject_csv(table: Table, rejects: Iterator[Reject]) -> Iterator[bytes]:
 
 
 def _outcome(run: Run) -> tuple[str, str]:
-    """The run's status, and the key that its upload is moved to."""
+    """The run's status, and the key where its upload ends; a check's stays where it is."""
+    return ("checked", run.key) if run.kind == "check" else _ending(run)
+
+
+def _ending(run: Run) -> tuple[str, str]:
     gate = run.verdict.gate if run.verdict else "open"
     if gate == "open":
         return "done", f"processed/{run.path}"

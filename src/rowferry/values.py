@@ -38,6 +38,9 @@ class Kind(Protocol):
     def as_json(self, given: str, value: Any) -> str | int:
         """One accepted field as a JSON value."""
 
+    def stored(self, value: Any) -> str:
+        """A value that MySQL holds, in the form that `normalise` gives it."""
+
 
 def shown(text: str) -> str:
     """A field as a message quotes it: at most 60 characters."""
@@ -104,6 +107,9 @@ class Integer:
     def as_json(self, given: str, value: Any) -> str | int:
         return int(value)
 
+    def stored(self, value: Any) -> str:
+        return str(value)
+
 
 _NOT_BLANK = r"[^\s\x1c-\x1f]"  # by str.isspace, which counts four control characters that Rust's \s does not
 
@@ -140,6 +146,9 @@ class Text:
 
     def as_json(self, given: str, value: Any) -> str | int:
         return given
+
+    def stored(self, value: Any) -> str:
+        return str(value).translate(_ESCAPES)
 
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n"})
@@ -196,6 +205,9 @@ class Timestamp:
 
     def as_json(self, given: str, value: Any) -> str | int:
         return _utc(value, "T") + "Z"
+
+    def stored(self, value: Any) -> str:
+        return _utc(value, " ")
 
 
 def _moment(text: str) -> dt.datetime | None:

@@ -106,3 +106,36 @@ def test_a_file_that_can_never_load_goes_whole_to_errors_with_its_reason(
     folder = report["moved_to"].rpartition("/")[0]
     assert sorted(pipeline.places()) == sorted([report["moved_to"], f"{folder}/reason.json"])
     assert pipeline.bucket.read_all(report["moved_to"]) == body
+
+
+@pytest.mark.parametrize("on_conflict", ["update", "skip", "reject"])
+@pytest.mark.parametrize("max_rejected_percent", [100, 10])
+def test_a_check_says_what_the_real_run_then_does_and_writes_no_row(
+    pipeline: Pipeline, on_conflict: str, max_rejected_percent: float
+) -> None:
+    pipeline.migrate("raw/departments.csv", "1,Sales\n2,Marketing\n3,Legal\n")
+    body = "1,sales\n2,Marketing\n4,New\n5,\n6,Twice\n6,Again\nx,y\n"
+    options = {"on_conflict": on_conflict, "max_rejected_percent": max_rejected_percent}
+    checked = pipeline.migrate("check/departments.csv", body, **options)
+    assert [name for _, name in pipeline.table("departments")] == ["Sales", "Marketing", "Legal"]
+    assert list(pipeline.bucket.keys("check/")) == ["check/departments.csv"]
+    real = pipeline.migrate("raw/departments.csv", body, **options)
+
+    assert (checked["status"], checked["would_be"], checked["reason"]) == ("checked", real["status"], real["reason"])
+    assert (checked["inserted"], checked["updated"], checked["unchanged"]) == (0, 0, 0)
+    assert checked["withheld"] == real["inserted"] + real["updated"] + real["unchanged"] + real["withheld"]
+    for would, did in (("would_insert", "inserted"), ("would_update", "updated"), ("would_unchanged", "unchanged")):
+        assert checked[would] == real[did]
+    assert (checked["read"], checked["rejected_by_code"]) == (real["read"], real["rejected_by_code"])
+    for kind in ("rejects", "duplicates"):
+        assert pipeline.rejects(checked, kind) == pipeline.rejects(real, kind)
+
+
+def test_a_check_of_a_file_that_can_never_load_says_why_and_leaves_it(pipeline: Pipeline) -> None:
+    checked = pipeline.migrate("check/departments.csv", "id,title\n")
+    assert (checked["status"], checked["would_be"], checked["moved_to"]) == (
+        "checked",
+        "refused",
+        "check/departments.csv",
+    )
+    assert list(pipeline.places(["check/", "errors/", "processed/"])) == ["check/departments.csv"]

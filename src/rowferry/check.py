@@ -1,0 +1,45 @@
+"""What loading would do to MySQL, by reading only: for a file under `check/`."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Literal
+
+from rowferry import db
+from rowferry.db import Connection
+from rowferry.ledger import Would
+from rowferry.tables import Table
+
+Fate = Literal["new", "same", "differs"]
+
+_LOOKUP = 5_000
+
+
+def fates(conn: Connection, table: Table, rows: Iterable[bytes]) -> Iterator[tuple[int, int, Fate]]:
+    """Of rows in normal form: line, key, and how each compares with the row of its key in MySQL, byte for byte."""
+    rest = iter(rows)
+    while part := list(islice(rest, _LOOKUP)):
+        fields = [row.rstrip(b"\n").decode().split("\t") for row in part]
+        there = _stored(conn, table, [int(row[table.key_index + 1]) for row in fields])
+        for row in fields:
+            key = int(row[table.key_index + 1])
+            yield int(row[0]), key, _fate(there.get(key), row[1:])
+
+
+def _fate(stored: Sequence[str] | None, row: Sequence[str]) -> Fate:
+    return "new" if stored is None else "same" if stored == row else "differs"
+
+
+def _stored(conn: Connection, table: Table, keys: Sequence[int]) -> Mapping[int, list[str]]:
+    """The rows of these keys in normal form, by key."""
+    names = ", ".join(f"`{name}`" for name in table.names)
+    marks = ", ".join(["%s"] * len(keys))
+    found = db.rows(conn, f"SELECT {names} FROM `{table.name}` WHERE `{table.key}` IN ({marks})", keys)
+    return {row[table.key]: [column.kind.stored(row[column.name]) for column in table.columns] for row in found}
+
+
+def would_do(counts: Counter[Fate], on_conflict: str) -> Would:
+    """What loading would do to so many rows of each fate; under `reject` rows that differ are rejects, not counted."""
+    updated = counts["differs"] if on_conflict == "update" else 0
+    unchanged = counts["same"] + (counts["differs"] if on_conflict == "skip" else 0)
+    return Would(counts["new"], updated, unchanged)
