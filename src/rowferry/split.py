@@ -160,10 +160,10 @@ def _sample(text: str, delimiter: str) -> list[Record]:
 
 
 def _evidence(sample: Sequence[Record], table: Table) -> tuple[int, int, int]:
-    """What speaks for a delimiter: rows that the table takes, then records as wide as it, then names in the first."""
+    """What speaks for a delimiter: rows that the table takes, then names in the first, then records as wide as it."""
     fitting = [record for record in sample if record.fields is not None and len(record.fields) == len(table.columns)]
     named = set(_names(sample[0].fields or [])) & set(table.names) if sample else ()
-    return sum(_is_row(record, table) for record in fitting), len(fitting), len(named)
+    return sum(_is_row(record, table) for record in fitting), len(named), len(fitting)
 
 
 def _names(fields: Iterable[str]) -> list[str]:

@@ -251,6 +251,7 @@ def test_a_first_row_whose_text_is_a_column_s_name_is_a_row() -> None:
         ("id|name|name", "names name more than once"),
         ("id\tname\tboss\tfloor", "has 'boss', 'floor', which departments does not have"),
         ("_line,ID,_name", "lacks name"),
+        ("id;name;boss\n1;a,b;c\n2;d,e;f", "has 'boss', which departments does not have"),
     ],
 )
 def test_a_header_that_does_not_fit_refuses_the_file_and_says_the_difference(header: str, problem: str) -> None:
