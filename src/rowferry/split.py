@@ -22,17 +22,20 @@ BLOCK_BYTES = 1024 * 1024
 BATCH_BYTES = 16 * 1024 * 1024
 _HEAD_BYTES = 1024 * 1024
 _HEAD_RECORDS = 100
-_CAREFUL_BYTES = 512
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is held at once: records and bytes of a chunk, bytes of a batch, bytes of one read."""
+    """How much is held at once: records and bytes of a chunk, bytes of a batch, bytes of one read.
+
+    Where a glance does not tell, so few bytes as `careful_bytes` are read line by line.
+    """
 
     chunk_records: int = CHUNK_RECORDS
     chunk_bytes: int = CHUNK_BYTES
     batch_bytes: int = BATCH_BYTES
     block_bytes: int = BLOCK_BYTES
+    careful_bytes: int = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,9 @@ def _is_row(record: Record, table: Table) -> bool:
 # --- records, chunks, batches ---------------------------------------------------------------------------------------
 
 
+_BLANK_LINES = re.compile(rb"(?:\r?\n)++")
+
+
 class Splitter:
     """Cuts a file's bytes into chunks of whole records."""
 
@@ -216,11 +222,9 @@ class Splitter:
         self._limits = limits
         self._quoting = Quoting(delimiter.encode())
         self._quotes_close = _quotes_close(delimiter.encode())
-        self._begin = self._at = start
-        self._begin_line = self._line = line
+        self._at = self._record_start = self._begin = self._end = start
+        self._line = self._record_line = self._begin_line = line
         self._records = 0
-        self._record_start = start
-        self._record_line = line
 
     def split(self, blocks: Iterable[bytes]) -> Iterator[Chunk]:
         """Raises: Refused at a record over the cap, a quote never closed or in doubt, a stray carriage return."""
@@ -243,16 +247,30 @@ class Splitter:
 
     def _take(self, text: bytes) -> Iterator[Chunk]:
         """Whole lines: many at once where each is proven to be a record, else ever fewer, in the end one by one."""
+        text = self._skip(text)
         if not text:
             return
         if not self._quoting.inside and self._each_line_a_record(text):
             yield from self._take_records(text.split(b"\n")[:-1])
-        elif len(text) > _CAREFUL_BYTES and (cut := _middle(text)) < len(text):
+        elif len(text) > self._limits.careful_bytes and (cut := _middle(text)) < len(text):
             yield from self._take(text[:cut])
             yield from self._take(text[cut:])
         else:
             for line in text.split(b"\n")[:-1]:
                 yield from self._take_line(line, 1)
+
+    def _skip(self, text: bytes) -> bytes:
+        """What is left behind the lines in which no record begins or ends: blank, or wholly within quotes."""
+        if self._quoting.inside:
+            quote = text.find(b'"')
+            size = text.rfind(b"\n", 0, quote) + 1 if quote >= 0 else len(text)
+            self._advance(size, text.count(b"\n", 0, size))
+        else:
+            blank = _BLANK_LINES.match(text)
+            size = blank.end() if blank else 0
+            self._advance(size, text.count(b"\n", 0, size))
+            self._begin_record()
+        return text[size:]
 
     def _each_line_a_record(self, text: bytes) -> bool:
         """False where it takes more than a glance to know."""
@@ -267,46 +285,50 @@ class Splitter:
         while done < len(lines):
             part = lines[done : done + self._limits.chunk_records - self._records]
             size = sum(map(len, part)) + len(part)
-            if self._at + size - self._begin > self._limits.chunk_bytes:
+            if self._at + size - (self._begin if self._records else self._at) > self._limits.chunk_bytes:
                 part = part[:1]
                 yield from self._take_line(part[0], 1)
             else:
                 self._advance(size, len(part))
-                self._records += len(part)
-                self._record_start, self._record_line = self._at, self._line
-                if self._records == self._limits.chunk_records:
-                    yield from self._close()
+                yield from self._end_records(len(part))
             done += len(part)
 
     def _take_line(self, line: bytes, end: int) -> Iterator[Chunk]:
         """One line, without its line feed, which is `end` bytes long."""
+        is_blank = line in (b"", b"\r") and not self._quoting.inside
         self._quoting.read(line)
         self._refuse_doubt()
-        is_blank = line in (b"", b"\r") and self._record_start == self._at and not self._quoting.inside
         self._advance(len(line) + end, 1)
-        if not self._quoting.inside:
-            yield from self._record_ends(is_blank)
-
-    def _record_ends(self, is_blank: bool) -> Iterator[Chunk]:
-        if self._at - self._record_start > self._limits.chunk_bytes:
-            raise self._too_long()
-        if self._records and self._at - self._begin > self._limits.chunk_bytes:
-            yield from self._close(self._record_start, self._record_line)
-        self._records += not is_blank
-        self._record_start, self._record_line = self._at, self._line
-        if self._records in (0, self._limits.chunk_records):  # 0: blank lines ahead of a chunk do not belong to it
-            yield from self._close()
+        if is_blank:
+            self._begin_record()
+        elif not self._quoting.inside:
+            if self._at - self._record_start > self._limits.chunk_bytes:
+                raise self._too_long()
+            if self._records and self._at - self._begin > self._limits.chunk_bytes:
+                yield from self._close()
+            yield from self._end_records(1)
 
     def _advance(self, size: int, lines: int) -> None:
         self._at += size
         self._line += lines
 
-    def _close(self, end: int | None = None, line: int | None = None) -> Iterator[Chunk]:
-        """The chunk so far, up to `end`, by default to where the splitter stands."""
-        end, line = (self._at, self._line) if end is None or line is None else (end, line)
+    def _begin_record(self) -> None:
+        self._record_start, self._record_line = self._at, self._line
+
+    def _end_records(self, count: int) -> Iterator[Chunk]:
+        """So many records go from where one began to here; blank lines ahead of a chunk or behind it are not in it."""
+        if not self._records:
+            self._begin, self._begin_line = self._record_start, self._record_line
+        self._records += count
+        self._end = self._at
+        self._begin_record()
+        if self._records == self._limits.chunk_records:
+            yield from self._close()
+
+    def _close(self) -> Iterator[Chunk]:
         if self._records:
-            yield Chunk(self._begin, end, self._begin_line, self._records)
-        self._begin, self._begin_line, self._records = end, line, 0
+            yield Chunk(self._begin, self._end, self._begin_line, self._records)
+        self._records = 0
 
     def _refuse_doubt(self) -> None:
         if self._quoting.doubtful:

@@ -3,6 +3,7 @@ import re
 import time
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -27,7 +28,8 @@ LIMITS = st.builds(
     chunk_records=st.integers(1, 5),
     chunk_bytes=st.integers(300, 600),
     batch_bytes=st.integers(1, 2000),
-    block_bytes=st.integers(1, 80),
+    block_bytes=st.integers(1, 80) | st.just(10_000),
+    careful_bytes=st.integers(0, 80),
 )
 
 
@@ -85,9 +87,9 @@ def test_a_batch_ends_before_the_chunk_that_would_carry_it_over_its_bytes() -> N
     assert [len(batch.chunks) for batch in layout.batches] == [2, 1]
 
 
-def test_blank_lines_belong_to_the_chunk_that_they_stand_in_but_not_ahead_of_one() -> None:
+def test_blank_lines_belong_to_a_chunk_only_between_its_records() -> None:
     layout = laid_out("\n\n1,a\n\n2,b\n\n\n3,c\n\n", limits=Limits(chunk_records=2))
-    assert chunks_of(layout) == [Chunk(2, 11, 3, 2), Chunk(13, 18, 8, 1)]
+    assert chunks_of(layout) == [Chunk(2, 11, 3, 2), Chunk(13, 17, 8, 1)]
 
 
 @pytest.mark.parametrize("text", ["", "\n\n\r\n", "id,name", "id,name\n", "\nid,name\r\n\r\n", BOM, BOM + b"id,name"])
@@ -116,17 +118,17 @@ def test_any_file_is_cut_into_the_records_of_the_csv_module(
 
 
 @given(csv_files(DEPARTMENTS.names), LIMITS)
-def test_the_size_of_the_reads_changes_nothing(file: CsvFile, limits: Limits) -> None:
-    whole = Limits(limits.chunk_records, limits.chunk_bytes, limits.batch_bytes)
+def test_the_size_of_the_reads_and_of_what_is_read_with_care_changes_nothing(file: CsvFile, limits: Limits) -> None:
+    whole = replace(limits, block_bytes=DEFAULT.block_bytes, careful_bytes=DEFAULT.careful_bytes)
     assert laid_out(file.text, 2, limits) == laid_out(file.text, 2, whole)
 
 
 @settings(max_examples=2000)
-@given(SCRAPS, st.integers(1, 4), st.integers(1, 20))
-def test_broken_text_is_cut_by_the_rules_or_refused(text: str, chunk_records: int, block_bytes: int) -> None:
+@given(SCRAPS, LIMITS)
+def test_broken_text_is_cut_by_the_rules_or_refused(text: str, limits: Limits) -> None:
     data = text.encode()
-    blocks = [data[at : at + block_bytes] for at in range(0, len(data), block_bytes)]
-    splitter = Splitter(",", 0, 1, Limits(chunk_records=chunk_records))
+    blocks = [data[at : at + limits.block_bytes] for at in range(0, len(data), limits.block_bytes)]
+    splitter = Splitter(",", 0, 1, limits)
     try:
         expected = by_letters(text, ",")
     except InDoubt:
@@ -387,10 +389,12 @@ def test_a_million_columns_are_one_record() -> None:
         '1,"a\n"\n' * 50_000,
         '"\n"\n' * 50_000,
         "\n1,a\n" * 50_000,
+        "1,a\n" + "\r\n" * 2_000_000,
+        '1,"' + "\n" * 2_000_000 + '"\n',
     ],
-    ids=range(7),
+    ids=range(9),
 )
-def test_a_hundred_thousand_quotes_or_lines_cost_little_time(text: str) -> None:
+def test_many_quotes_or_lines_cost_little_time(text: str) -> None:
     started = time.monotonic()
     assert laid_out(text).records == len(re.findall(r"(?m)^1,|^\"\n\"", text))
     assert time.monotonic() - started < 5
