@@ -14,8 +14,13 @@ from rowferry.db import Connection
 
 
 @lru_cache
-def settings() -> Settings:
+def _settings() -> Settings:
     return Settings.from_env(os.environ)
+
+
+async def settings() -> Settings:
+    """Like the other dependencies of every request asynchronous: FastAPI calls a plain function in a thread."""
+    return _settings()
 
 
 SettingsDep = Annotated[Settings, Depends(settings)]
@@ -30,7 +35,7 @@ def session(settings: SettingsDep) -> Iterator[Connection]:
 Session = Annotated[Connection, Depends(session)]
 
 
-def is_authorised(request: Request, settings: SettingsDep) -> bool:
+async def is_authorised(request: Request, settings: SettingsDep) -> bool:
     """Whether the caller sent the token; true where none is set, as on a private machine."""
     given = request.headers.get("authorization", "")
     return not settings.api_token or hmac.compare_digest(given.encode(), f"Bearer {settings.api_token}".encode())
@@ -39,7 +44,7 @@ def is_authorised(request: Request, settings: SettingsDep) -> bool:
 Authorised = Annotated[bool, Depends(is_authorised)]
 
 
-def require_token(authorised: Authorised) -> None:
+async def require_token(authorised: Authorised) -> None:
     if not authorised:
         headers = {"WWW-Authenticate": "Bearer"}
         raise HTTPException(status.HTTP_401_UNAUTHORIZED, "a valid bearer token is needed", headers)

@@ -17,7 +17,7 @@ def validate_batch(files: RunFiles, validator: Validator, table: Table, dialect:
     Raises: ValidatorUnavailable, StorageUnavailable: the batch as a whole can be tried again.
     """
     rejects, text = _judge_chunks(files, validator, table, dialect, batch)
-    columns = _columns(text, table)
+    columns = columns_of(text, table)
     keys = list(map(int, columns[table.key]))
     in_order = sorted(keys)
     if in_order != keys:
@@ -56,7 +56,7 @@ def _judge_chunks(
     return rejects, b"".join(rows)
 
 
-def _columns(text: bytes, table: Table) -> dict[str, list[bytes]]:
+def columns_of(text: bytes, table: Table) -> dict[str, list[bytes]]:
     """Rows in normal form by column; the line number stands before the columns."""
     fields = text.replace(b"\n", b"\t").split(b"\t")[:-1]
     width = len(table.names) + 1

@@ -1,7 +1,8 @@
 """The step Load: a batch into MySQL exactly once, its row in the books in the same transaction.
 
 The fast way is LOAD DATA straight into the table; it counts only where every row sent was written without a warning.
-Otherwise the transaction is rolled back and the careful way taken: a staging table, parents locked, existing rows
+The batch's parents are locked first, a few rows, which holds what MySQL would otherwise look up for each row. Where that
+does not count, the transaction is rolled back and the careful way taken: a staging table, parents locked, existing rows
 locked and compared byte for byte, each row written by its class.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rowferry import db, ledger
+from rowferry.batch import columns_of
 from rowferry.config import OnConflict
 from rowferry.db import Connection
 from rowferry.errors import BooksDoNotBalance, Contention
@@ -26,6 +28,7 @@ from rowferry.validate import Reject
 
 _TRIES = 5
 _PROBES = 50
+_HELD_AT_ONCE = 5_000
 
 
 class _NotAllNew(Exception):
@@ -54,28 +57,35 @@ def load_batch(conn: Connection, bucket: Bucket, run: Run, batch: Batch) -> Tota
 
 @dataclass(frozen=True)
 class _Rows:
-    """A file with a batch's rows in normal form, how many they are, and some of their keys."""
+    """A file with a batch's rows in normal form.
+
+    `count`: how many they are. `probes`: some of their keys. `references`: by column, the distinct values.
+    """
 
     path: str
     count: int
     probes: Sequence[int]
+    references: Mapping[str, Sequence[int]]
 
 
 @contextmanager
 def _rows_file(files: RunFiles, run: Run, batch: Batch, stats: Stats) -> Iterator[_Rows]:
     """The rows that are left after Reconcile, in a temporary file: PyMySQL sends LOAD DATA from a path."""
     text = files.bucket.read_all(files.rows_key(batch.batch)) if stats.valid else b""
-    rows = text.split(b"\n")[:-1]
+    rows, references = text.split(b"\n")[:-1], stats.references
+    table = table_named(run.table)
     if run.verdict and batch.batch in run.verdict.batches:
         out = {reject.line for reject in files.rejects(verdict_key(run.verdict.prefix, batch.batch))}
         rows = [row for row in rows if int(row.partition(b"\t")[0]) not in out]
         text = b"".join(row + b"\n" for row in rows)
-    place = table_named(run.table).key_index + 1
+        columns = columns_of(text, table)
+        references = {name: sorted(map(int, set(columns[name]))) for name in references}
+    place = table.key_index + 1
     probes = [int(row.split(b"\t", place + 1)[place]) for row in rows[:: max(1, len(rows) // _PROBES)]]
     with tempfile.NamedTemporaryFile(prefix="rowferry-", suffix=".tsv", delete=False) as fp:
         fp.write(text)
     try:
-        yield _Rows(fp.name, len(rows), probes)
+        yield _Rows(fp.name, len(rows), probes, references)
     finally:
         Path(fp.name).unlink()
 
@@ -146,9 +156,27 @@ def _straight(conn: Connection, table: Table, rows: _Rows) -> _Loaded:
     """Raises: _NotAllNew."""
     if not rows.count:
         return _Loaded()
-    if db.load_local(conn, rows.path, table.name, ("@line", *table.names)) != (rows.count, 0):
+    if not _parents_held(conn, table, rows.references):
+        raise _NotAllNew
+    with db.foreign_keys_unchecked(conn):
+        written = db.load_local(conn, rows.path, table.name, ("@line", *table.names))
+    if written != (rows.count, 0):
         raise _NotAllNew
     return _Loaded(inserted=rows.count)
+
+
+def _parents_held(conn: Connection, table: Table, references: Mapping[str, Sequence[int]]) -> bool:
+    """Whether all parents are there; they are locked against change and deletion until the transaction ends."""
+    for column in table.references:
+        parent = TABLES[str(column.parent)]
+        values = references[column.name]
+        for begin in range(0, len(values), _HELD_AT_ONCE):
+            part = values[begin : begin + _HELD_AT_ONCE]
+            marks = ", ".join(["%s"] * len(part))
+            sql = f"SELECT `{parent.key}` FROM `{parent.name}` WHERE `{parent.key}` IN ({marks}) ORDER BY 1 FOR SHARE"
+            if len(db.rows(conn, sql, part)) < len(part):
+                return False
+    return True
 
 
 # --- the careful way -------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ class Limits:
     chunk_bytes: int = CHUNK_BYTES
     batch_bytes: int = BATCH_BYTES
     block_bytes: int = BLOCK_BYTES
-    careful_bytes: int = 512
+    careful_bytes: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,13 +295,15 @@ class Splitter:
 
     def _take_line(self, line: bytes, end: int) -> Iterator[Chunk]:
         """One line, without its line feed, which is `end` bytes long."""
-        is_blank = line in (b"", b"\r") and not self._quoting.inside
-        self._quoting.read(line)
-        self._refuse_doubt()
-        self._advance(len(line) + end, 1)
-        if is_blank:
+        if line in (b"", b"\r") and not self._quoting.inside:
+            self._advance(len(line) + end, 1)
             self._begin_record()
-        elif not self._quoting.inside:
+            return
+        self._quoting.read(line)
+        if self._quoting.doubtful or self._quoting.stray_return:
+            raise self._in_doubt()
+        self._advance(len(line) + end, 1)
+        if not self._quoting.inside:
             if self._at - self._record_start > self._limits.chunk_bytes:
                 raise self._too_long()
             if self._records and self._at - self._begin > self._limits.chunk_bytes:
@@ -330,22 +332,19 @@ class Splitter:
             yield Chunk(self._begin, self._end, self._begin_line, self._records)
         self._records = 0
 
-    def _refuse_doubt(self) -> None:
-        if self._quoting.doubtful:
-            raise Refused(
-                "doubtful_quote",
-                f"line {self._line}: text behind a closing quote, in a record that begins on line {self._record_line}"
-                " and runs on; one of its quotes is a slip, so it is in doubt where the records end",
-            )
+    def _in_doubt(self) -> Refused:
         if self._quoting.stray_return:
-            raise self._stray_return()
-
-    def _stray_return(self) -> Refused:
-        return Refused("line_end", f"line {self._line}: a carriage return that ends no line; lines end in LF or CRLF")
+            words = f"line {self._line}: a carriage return that ends no line; lines end in LF or CRLF"
+            return Refused("line_end", words)
+        return Refused(
+            "doubtful_quote",
+            f"line {self._line}: text behind a closing quote, in a record that begins on line {self._record_line}"
+            " and runs on; one of its quotes is a slip, so it is in doubt where the records end",
+        )
 
     def _too_long(self) -> Refused:
         if self._quoting.stray_return:  # a file of an old Mac is all one line
-            return self._stray_return()
+            return self._in_doubt()
         return Refused(
             "record_too_long", f"line {self._record_line}: a record of more than {self._limits.chunk_bytes} bytes"
         )
