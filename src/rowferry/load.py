@@ -1,7 +1,7 @@
 """The step Load: a batch into MySQL exactly once, its row in the books in the same transaction.
 
-The fast way is LOAD DATA straight into the table; it counts only where every row sent was written without a warning.
-The batch's parents are locked first, a few rows, which holds what MySQL would otherwise look up for each row. Where that
+The fast way is LOAD DATA straight into the table; it counts only where each row sent was written without warning. The
+batch's parents are locked first, a few rows, which holds what MySQL would otherwise look up for each row. Where that
 does not count, the transaction is rolled back and the careful way taken: a staging table, parents locked, existing rows
 locked and compared byte for byte, each row written by its class.
 """
