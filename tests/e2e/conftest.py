@@ -11,9 +11,8 @@ from tests.e2e.world import World
 
 @pytest.fixture(scope="session")
 def stack_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with running(tmp_path_factory.mktemp("stack")) as stack:
-        with closing(World(stack)) as world:
-            yield world
+    with running(tmp_path_factory.mktemp("stack")) as stack, closing(World(stack)) as world:
+        yield world
 
 
 @pytest.fixture
