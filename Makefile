@@ -32,11 +32,12 @@ format: install ## format the code and mend what ruff can mend (changes files)
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format --quiet
 
-check: install ## ruff, mypy and sam validate; changes nothing
+check: install ## ruff, mypy, sam validate, the state machine linted, the contract test; changes nothing
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy $(wildcard src functions api_ec2 local bench tests)
 	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+	@$(BIN)/python -m pytest --quiet --no-header tests/unit/test_contract.py
 
 test: unit integration e2e ## every test: unit, integration, end to end
 
