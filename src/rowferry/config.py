@@ -13,10 +13,11 @@ OnConflict = Literal["update", "skip", "reject"]
 class Options:
     """How a run treats its file; frozen in the run's row at its claim.
 
-    batch_chunks: chunks of 1,000 records to a transaction. on_conflict: what becomes of a row whose key is there.
-    max_rejected_percent: above it, nothing of the file is loaded (100: off).
+    chunk_records: records to a chunk, at most 1,000. batch_chunks: chunks to a transaction. on_conflict: what becomes
+    of a row whose key is there. max_rejected_percent: above it, nothing of the file is loaded (100: off).
     """
 
+    chunk_records: int = 1_000
     batch_chunks: int = 25
     on_conflict: OnConflict = "update"
     max_rejected_percent: float = 100.0

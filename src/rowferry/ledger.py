@@ -78,6 +78,7 @@ class Run:
     verdict: Verdict | None
     report: Mapping[str, Any] | None
     started_at: dt.datetime
+    claimed_at: dt.datetime
     finished_at: dt.datetime | None
 
     @property
@@ -146,8 +147,9 @@ def claim(conn: Connection, wanted: Claim) -> bool:
 def _insert_run(conn: Connection, wanted: Claim) -> bool:
     sql = f"""
         INSERT INTO rowferry_runs (id, bucket, object_key, version_id, etag, uploaded_at, table_name, kind,
-          execution, status, stage, lease_until, options, started_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'running', 'Plan', {_LEASE}, %s, UTC_TIMESTAMP(6))
+          execution, status, stage, lease_until, options, started_at, claimed_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'running', 'Plan', {_LEASE}, %s, UTC_TIMESTAMP(6),
+          UTC_TIMESTAMP(6))
         ON DUPLICATE KEY UPDATE id = rowferry_runs.id"""
     values = (wanted.id, wanted.bucket, wanted.key.encode(), wanted.version, wanted.etag, wanted.uploaded_at)
     options = json.dumps(asdict(wanted.options))
@@ -156,10 +158,11 @@ def _insert_run(conn: Connection, wanted: Claim) -> bool:
 
 def _take_over(conn: Connection, wanted: Claim) -> bool:
     sql = f"""
-        UPDATE rowferry_runs SET execution = %s, status = 'running', reason = NULL, lease_until = {_LEASE}
+        UPDATE rowferry_runs SET claimed_at = IF(execution = %s, claimed_at, UTC_TIMESTAMP(6)), execution = %s,
+          status = 'running', reason = NULL, lease_until = {_LEASE}
         WHERE id = %s AND status IN ('running', 'failed')
           AND (status = 'failed' OR execution = %s OR lease_until < UTC_TIMESTAMP(6))"""
-    return db.run(conn, sql, (wanted.execution, wanted.id, wanted.execution)) == 1
+    return db.run(conn, sql, (wanted.execution, wanted.execution, wanted.id, wanted.execution)) == 1
 
 
 _LEASE = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_MINUTES} MINUTE"
@@ -267,6 +270,7 @@ _NAMES = [
     "verdict",
     "report",
     "started_at",
+    "claimed_at",
     "finished_at",
 ]
 _COLUMNS = ", ".join(_NAMES)
@@ -301,6 +305,7 @@ def _run(row: Row) -> Run:
         verdict=_verdict(verdict) if verdict else None,
         report=json.loads(row["report"]) if row["report"] else None,
         started_at=_utc(row["started_at"]),
+        claimed_at=_utc(row["claimed_at"]),
         finished_at=_utc(row["finished_at"]) if row["finished_at"] else None,
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from rowferry import ledger
 from rowferry.db import Connection
-from rowferry.errors import Later
+from rowferry.errors import Never
 from rowferry.ledger import Run
 from rowferry.s3 import Bucket
 from rowferry.tables import table_of_path
@@ -17,8 +17,8 @@ PARENT_BOUND = dt.timedelta(minutes=15)
 """How long a run waits for a parent's file that is under way."""
 
 
-class ParentNeverCame(Later):
-    """A parent's file was under way and did not arrive in time, or its run failed."""
+class ParentNeverCame(Never):
+    """A parent's file was under way and did not arrive in time, or its run failed: the child's run fails too."""
 
 
 def worth_waiting(conn: Connection, bucket: Bucket, run: Run, parents: Sequence[str], now: dt.datetime) -> str | None:
@@ -26,7 +26,7 @@ def worth_waiting(conn: Connection, bucket: Bucket, run: Run, parents: Sequence[
 
     Raises: ParentNeverCame.
     """
-    waited = now - run.started_at
+    waited = now - run.claimed_at
     failed = list[str]()
     for parent in parents:
         for key, is_failed in _not_ended(conn, bucket, parent):

@@ -13,7 +13,7 @@ from rowferry.errors import Refused
 from rowferry.files import RunFiles
 from rowferry.ledger import Claim, Run, Verdict
 from rowferry.s3 import Bucket, Version
-from rowferry.split import BLOCK_BYTES, split
+from rowferry.split import BLOCK_BYTES, Limits, split
 from rowferry.tables import TABLES, table_named, table_of_path
 
 INFLATED_BYTES = 20 * 1024**3
@@ -79,7 +79,8 @@ def _plan(conn: Connection, bucket: Bucket, run: Run) -> None:
     version = Version(run.key, run.version, run.etag, _size(bucket, run), run.uploaded_at)
     _take_copy(bucket, run, version, files, lambda: ledger.renew(conn, run.id, "Plan"))
     with bucket.read(files.input) as fp:
-        layout = split(fp, table_named(run.table), run.options.batch_chunks)
+        limits = Limits(chunk_records=run.options.chunk_records)
+        layout = split(fp, table_named(run.table), run.options.batch_chunks, limits)
     files.write_manifest(layout.batches)
     ledger.keep_plan(conn, run.id, layout.dialect, layout.records, len(layout.batches))
 

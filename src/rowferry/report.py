@@ -207,7 +207,8 @@ def move(bucket: Bucket, run: Run, own_copy: str, to: str) -> None:
 
 def _has_marked_copy(bucket: Bucket, run: Run, to: str) -> bool:
     places: list[Version] = [*bucket.versions_of(to), *bucket.versions_of(to.removesuffix(".gz"))]
-    return any((bucket.metadata(place.key, place.id) or {}).get(RUN_MARK) == run.id for place in reversed(places))
+    younger = (place for place in places if place.modified >= run.uploaded_at)  # by S3's one clock
+    return any((bucket.metadata(place.key, place.id) or {}).get(RUN_MARK) == run.id for place in younger)
 
 
 # --- the report ------------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS rowferry_runs (
   turn VARCHAR(8) NULL COMMENT 'waiting for or holding its range of keys',
   report JSON NULL,
   started_at DATETIME(6) NOT NULL,
+  claimed_at DATETIME(6) NOT NULL COMMENT 'by the execution that has it',
   finished_at DATETIME(6) NULL,
   KEY execution (execution),
   KEY table_status (table_name, status),

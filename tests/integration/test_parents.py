@@ -1,0 +1,127 @@
+"""A child's file and its parents' files, whatever becomes of those."""
+
+import datetime as dt
+
+import pytest
+
+from rowferry import db, ledger
+from rowferry.db import Connection
+from rowferry.parents import PARENT_BOUND, ParentNeverCame
+from rowferry.plan import Uploaded
+from tests.integration.pipeline import LONG_AFTER, Pipeline
+
+CHILD = "1,A,2021-01-01T00:00:00Z,1,1\n2,B,2021-01-01T00:00:00Z,2,1\n"
+
+
+@pytest.fixture
+def child(pipeline: Pipeline) -> str:
+    """A run that has come to Reconcile, and lacks both departments."""
+    pipeline.migrate("raw/jobs.csv", "1,A\n")
+    id = pipeline.plan(pipeline.upload("raw/hired_employees.csv", CHILD), "arn:child").run
+    pipeline.validate(id)
+    return id
+
+
+def test_a_young_file_waits_and_an_old_one_has_orphans(pipeline: Pipeline, child: str) -> None:
+    assert pipeline.reconcile(child, dt.timedelta(seconds=0)) == "wait"
+    assert pipeline.reconcile(child, dt.timedelta(seconds=61)) == "withhold"
+    report = pipeline.summarise(child)
+    assert [(row["_line"], row["_codes"], row["_message"]) for row in pipeline.rejects(report)] == [
+        ("1", "no_parent", "line 1: department_id 1 is not in departments"),
+        ("2", "no_parent", "line 2: department_id 2 is not in departments"),
+    ]
+
+
+def test_a_verdict_once_given_holds_though_the_parents_come_later(pipeline: Pipeline, child: str) -> None:
+    assert pipeline.reconcile(child) == "withhold"
+    pipeline.migrate("raw/departments.csv", "1,A\n2,B\n")
+    assert pipeline.reconcile(child) == "withhold"
+
+
+def test_parents_that_lie_unclaimed_in_raw_are_waited_for_up_to_the_bound(pipeline: Pipeline, child: str) -> None:
+    pipeline.upload("raw/departments/2021.csv.gz", b"whatever")
+    assert pipeline.reconcile(child, LONG_AFTER) == "wait"
+    with pytest.raises(ParentNeverCame, match=r"raw/departments/2021\.csv\.gz is still under way"):
+        pipeline.reconcile(child, PARENT_BOUND + dt.timedelta(seconds=1))
+    assert list(pipeline.bucket.keys("raw/hired")) == ["raw/hired_employees.csv"]
+
+
+def test_files_that_only_look_like_a_parents_are_not_waited_for(pipeline: Pipeline, child: str) -> None:
+    for key in ("raw/departmentsx.csv", "raw/departments.txt", "raw/departments/", "check/departments.csv"):
+        pipeline.upload(key, b"1,A\n")
+    assert pipeline.reconcile(child) == "withhold"
+
+
+def test_a_parents_run_that_goes_on_is_waited_for(pipeline: Pipeline, child: str) -> None:
+    parent = pipeline.upload("raw/departments.csv", "1,A\n2,B\n")
+    pipeline.plan(parent, "arn:parent")
+    assert pipeline.reconcile(child) == "wait"
+    pipeline.run(parent, "arn:parent")
+    assert pipeline.reconcile(child) == "load"
+
+
+def test_a_child_fails_with_its_parents_run_and_goes_on_after_it(pipeline: Pipeline, child: str) -> None:
+    parent = pipeline.upload("raw/departments.csv", "1,A\n2,B\n")
+    pipeline.plan(parent, "arn:parent")
+    with db.session(pipeline.settings) as conn:
+        ledger.fail(conn, "arn:parent", "why")
+    with pytest.raises(ParentNeverCame, match=r"raw/departments\.csv, whose run failed"):
+        pipeline.reconcile(child)
+    with db.session(pipeline.settings) as conn:
+        ledger.fail(conn, "arn:child", "its parent")
+    pipeline.run(parent, "arn:parent again")
+    (version,) = pipeline.bucket.versions_of("raw/hired_employees.csv")
+    assert pipeline.run(Uploaded(version.key, version.etag, version.id), "arn:child again")["inserted"] == 2
+
+
+def test_a_parents_run_that_failed_long_ago_and_whose_file_is_gone_is_not_waited_for(
+    pipeline: Pipeline, child: str
+) -> None:
+    parent = pipeline.upload("raw/departments.csv", "1,A\n")
+    pipeline.plan(parent, "arn:parent")
+    with db.session(pipeline.settings) as conn:
+        ledger.fail(conn, "arn:parent", "why")
+    for version in pipeline.bucket.versions_of("raw/departments.csv"):
+        pipeline.bucket.delete(version)
+    assert pipeline.reconcile(child) == "withhold"
+
+
+def test_a_parents_file_that_was_refused_is_not_under_way(pipeline: Pipeline, child: str) -> None:
+    pipeline.migrate("raw/departments.csv", "id,title\n")
+    assert pipeline.reconcile(child) == "withhold"
+
+
+def test_only_the_rows_without_parents_are_rejected(pipeline: Pipeline, child: str) -> None:
+    pipeline.migrate("raw/departments.csv", "2,B\n")
+    assert pipeline.reconcile(child) == "load"
+    assert pipeline.turn(child)
+    pipeline.load(child)
+    report = pipeline.summarise(child)
+    assert (report["inserted"], report["rejected_by_code"]) == (1, {"no_parent": 1})
+
+
+def test_a_parent_that_goes_between_reconcile_and_load_makes_rejects_and_no_orphan(
+    pipeline: Pipeline, child: str, conn: Connection
+) -> None:
+    pipeline.migrate("raw/departments.csv", "1,A\n2,B\n")
+    assert pipeline.reconcile(child) == "load"
+    assert pipeline.turn(child)
+    db.run(conn, "DELETE FROM departments WHERE id = 1")
+    pipeline.load(child)
+    report = pipeline.summarise(child)
+    assert (report["inserted"], report["rejected_by_code"]) == (1, {"no_parent": 1})
+    assert [row[0] for row in pipeline.table("hired_employees")] == [2]
+
+
+def test_the_bound_counts_from_the_claim_of_the_execution_that_has_the_run(
+    pipeline: Pipeline, child: str, conn: Connection
+) -> None:
+    ledger.fail(conn, "arn:child", "whatever")
+    db.run(
+        conn,
+        "UPDATE rowferry_runs SET started_at = started_at - INTERVAL 1 DAY, claimed_at = claimed_at - INTERVAL 1 DAY",
+    )
+    pipeline.upload("raw/departments.csv", "1,A\n2,B\n")
+    (version,) = pipeline.bucket.versions_of("raw/hired_employees.csv")
+    assert pipeline.plan(Uploaded(version.key, version.etag, version.id), "arn:again").run == child
+    assert pipeline.reconcile(child) == "wait"
