@@ -16,8 +16,16 @@ from rowferry.s3 import Bucket, Version
 from rowferry.split import BLOCK_BYTES, Limits, split
 from rowferry.tables import TABLES, table_named, table_of_path
 
+PLACES = ("raw/", "check/")
+"""Where files are uploaded to."""
+
 INFLATED_BYTES = 20 * 1024**3
 """Above it a .gz is refused: about what Plan's fifteen minutes bear."""
+
+INFLATED_TIMES = 200
+"""A .gz that grows by more is refused, once it is past 64 MiB: real CSV shrinks to a tenth, seldom to a fiftieth."""
+
+_INFLATED_ANYWAY = 64 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Planned:
     `manifest` and `results` are S3 keys for the Maps: the batches to read, and where to leave what the children answer.
     `planned`: there are batches. `empty`: no record in the file. `refused`: it can never load. `duplicate`: another
     execution has this version, or it is done. `gone`: no such version is there, nor has a run had it. `ignored`: a
-    folder's marker.
+    folder's marker, or a key that is not below raw/ or check/.
     """
 
     outcome: str
@@ -92,8 +100,8 @@ def _claimed(conn: Connection, bucket: Bucket, uploaded: Uploaded, execution: st
     if (mine := ledger.of_execution(conn, execution)) and mine.status in ("running", "failed"):
         ledger.claim(conn, _claim(bucket, _version_of(mine), mine.table, execution, options))
         return ledger.read(conn, mine.id)
-    if uploaded.key.endswith("/"):
-        return Planned("ignored", reason=f"{uploaded.key} is a folder")
+    if uploaded.key.endswith("/") or not uploaded.key.startswith(PLACES):
+        return Planned("ignored", reason=f"{uploaded.key} is no file below {' or '.join(PLACES)}")
     candidates = [version for version in bucket.versions_of(uploaded.key) if _is_meant(version, uploaded)]
     for version in candidates:
         table = table_of_path(uploaded.key.partition("/")[2])
@@ -142,19 +150,22 @@ def _take_copy(bucket: Bucket, run: Run, version: Version, files: RunFiles, prog
         return
     if version.key.endswith(".gz"):
         with bucket.read(version.key, version.id) as packed:
-            bucket.write_stream(files.input, _inflated(packed, progress))
+            bound = min(INFLATED_BYTES, max(_INFLATED_ANYWAY, INFLATED_TIMES * version.size))
+            bucket.write_stream(files.input, _inflated(packed, bound, progress))
     else:
         bucket.copy(version, files.input, {"rowferry-run": run.id})
 
 
-def _inflated(packed: BinaryIO, progress: Callable[[], None]) -> Iterator[bytes]:
+def _inflated(packed: BinaryIO, bound: int, progress: Callable[[], None]) -> Iterator[bytes]:
     """Raises: Refused where it is no .gz, or inflates beyond the bound."""
     size = 0
     with gzip.GzipFile(fileobj=packed, mode="rb") as fp:
         while block := _inflate(fp):
             size += len(block)
-            if size > INFLATED_BYTES:
-                raise Refused("too_large", f"the file inflates to more than {INFLATED_BYTES} bytes")
+            if size > bound:
+                raise Refused(
+                    "too_large", f"the file inflates to more than {bound} bytes, which no CSV file of its size does"
+                )
             progress()
             yield block
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 import boto3
 from boto3.exceptions import S3UploadFailedError
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+_ONE_PART_AT_A_TIME = TransferConfig(use_threads=False)  # with threads up to ten parts would wait in memory
 
 COPY_BYTES = 5 * 1000**3  # CopyObject's limit; above it boto3 copies in parts
 _LASTING = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "InvalidRequest"}
@@ -81,7 +84,7 @@ class Bucket:
     def write_stream(self, key: str, blocks: Iterable[bytes]) -> None:
         """Blocks of any number, in parts of 8 MiB; there is no object before the last part is in."""
         with _errors_as_ours(key):
-            self._client.upload_fileobj(cast(BinaryIO, _Readable(blocks)), self.name, key)
+            self._client.upload_fileobj(cast(BinaryIO, _Readable(blocks)), self.name, key, Config=_ONE_PART_AT_A_TIME)
 
     def exists(self, key: str) -> bool:
         return self.metadata(key) is not None

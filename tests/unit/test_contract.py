@@ -66,7 +66,10 @@ def test_each_function_has_an_event(functions: dict[str, Any]) -> None:
 
 def test_each_environment_variable_of_the_template_is_a_setting(template: dict[str, Any]) -> None:
     variables = set(template["Globals"]["Function"]["Environment"]["Variables"])
-    settings = {field.name.upper() for kind in (Settings, Options) for field in fields(kind)} - {"OPTIONS", "CHUNK_RECORDS"}
+    settings = {field.name.upper() for kind in (Settings, Options) for field in fields(kind)} - {
+        "OPTIONS",
+        "CHUNK_RECORDS",
+    }
     assert {name for name in variables if not name.startswith("POWERTOOLS_")} == settings
 
 

@@ -1,0 +1,160 @@
+"""Odd names, hostile sizes, older versions, and reject files on their way back."""
+
+import csv
+import gzip
+import io
+import tracemalloc
+
+import pytest
+
+from tests.integration.pipeline import Pipeline
+
+MEBIBYTE = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "departments/with space.csv",
+        "departments-a+b.csv",
+        "departments/100%.csv",
+        "departments/%2F%20.csv",
+        "departments/Zürich 東京.csv",
+        "departments/.csv",
+        "departments/a/b/c.csv",
+        "departments/..csv.csv",
+        "departments/" + "x" * 980 + ".csv",
+    ],
+)
+def test_any_name_goes_all_the_way(pipeline: Pipeline, name: str) -> None:
+    report = pipeline.migrate(f"raw/{name}", "1,A\n2,\n")
+    assert (report["status"], report["inserted"], report["moved_to"]) == ("done", 1, f"processed/{name}")
+    assert pipeline.rejects(report)[0]["_line"] == "2"
+    assert sorted(pipeline.places()) == sorted([f"processed/{name}", report["rejects_key"]])
+
+
+@pytest.mark.parametrize("name", ["departments.csv.gz", "departments/x.csv.gz"])
+def test_a_gz_is_inflated_and_moved_as_it_came(pipeline: Pipeline, name: str) -> None:
+    body = gzip.compress(b"1,A\n2,B\n")
+    report = pipeline.migrate(f"raw/{name}", body)
+    assert report["inserted"] == 2
+    assert pipeline.bucket.read_all(f"processed/{name}") == body
+
+
+def test_a_folder_is_ignored_and_stays(pipeline: Pipeline) -> None:
+    assert pipeline.plan(pipeline.upload("raw/departments/", b"")).outcome == "ignored"
+    assert list(pipeline.places()) == ["raw/departments/"]
+
+
+@pytest.mark.parametrize(
+    "key", ["processed/departments.csv", "runs/x/input.csv", "errors/departments.csv", "departments.csv"]
+)
+def test_an_event_for_a_key_elsewhere_is_ignored(pipeline: Pipeline, key: str) -> None:
+    assert pipeline.plan(pipeline.upload(key, b"1,A\n")).outcome == "ignored"
+    assert pipeline.table("departments") == []
+
+
+def test_an_upload_that_is_gone_before_it_is_planned_is_said_to_be_gone(pipeline: Pipeline) -> None:
+    uploaded = pipeline.upload("raw/departments.csv", "1,A\n")
+    for version in pipeline.bucket.versions_of("raw/departments.csv"):
+        pipeline.bucket.delete(version)
+    assert pipeline.plan(uploaded).outcome == "gone"
+
+
+def test_an_older_version_after_a_newer_one_was_loaded_does_not_undo_it(pipeline: Pipeline) -> None:
+    older = pipeline.upload("raw/departments.csv", "1,Older\n")
+    with_time_between(pipeline)
+    pipeline.run(pipeline.upload("raw/departments.csv", "1,Newer\n"))
+    report = pipeline.run(older)
+    assert report["status"] == "superseded"
+    assert report["moved_to"].startswith("errors/departments/")
+    assert pipeline.table("departments") == [(1, "Newer")]
+    assert list(pipeline.bucket.keys("raw/")) == []
+
+
+def with_time_between(pipeline: Pipeline) -> None:
+    """S3 counts whole seconds: until an upload would be of a later one."""
+    first = pipeline.bucket.versions_of("raw/departments.csv")[-1].modified
+    while True:
+        pipeline.bucket.write("clock", b"")
+        if pipeline.bucket.versions_of("clock")[-1].modified > first:
+            return
+
+
+def test_a_gz_that_expands_a_thousandfold_is_refused_in_little_memory(pipeline: Pipeline) -> None:
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=9) as fp:
+        for _ in range(96):
+            fp.write(b"1,A\n" * (MEBIBYTE // 4))
+    uploaded = pipeline.upload("raw/departments.csv.gz", packed.getvalue())
+    tracemalloc.start()
+    report = pipeline.run(uploaded)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert report["reason"].startswith("too_large: the file inflates to more than ")
+    assert (
+        peak < 200 * MEBIBYTE
+    )  # moto keeps the parts of the upload in this process: at most the bound of 64 MiB, twice
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 100, "not_utf8"),
+        (b"," * 1_000_000 + b"\n", None),
+        (b'"' * 100_000, None),
+        (b"1," + b"x" * 5 * MEBIBYTE + b"\n", "record_too_long"),
+        (b"1,A\n" + b'2,"' + b"y" * 5 * MEBIBYTE + b"\n", "record_too_long"),
+    ],
+)
+def test_hostile_files_end_in_errors(pipeline: Pipeline, body: bytes, code: str | None) -> None:
+    report = pipeline.migrate("raw/departments.csv", body)
+    assert report["status"] in ("refused", "gated")
+    if code:
+        assert report["reason"].partition(":")[0] == code
+    assert pipeline.bucket.read_all(report["moved_to"]) == body
+    assert pipeline.table("departments") == []
+
+
+def test_every_code_of_a_reject_file_can_be_corrected_and_uploaded_as_it_is(pipeline: Pipeline) -> None:
+    pipeline.migrate("raw/departments.csv", "1,A\n")
+    pipeline.migrate("raw/jobs.csv", "1,A\n")
+    at = "2021-01-01T00:00:00Z"
+    big = "x" * 65536
+    body = (
+        f"1,Good,{at},1,1\n"
+        f"1,Other values,{at},1,1\n"
+        f"a,int_format,{at},1,1\n"
+        f"3,,{at},1,1\n"
+        f"4,datetime_format,2021-13-01,1,1\n"
+        f"5,precision,2021-01-01T00:00:00.5Z,1,1\n"
+        f"6,range,{at},0,1\n"
+        f"7,{big},{at},1,1\n"
+        f"8,no parent,{at},9,1\n"
+        f"9,too,few\n"
+        f'10,"bad"quoting,{at},1,1\n'
+    )
+    report = pipeline.migrate("raw/hired_employees.csv", body, on_conflict="skip")
+    rejects = pipeline.rejects(report)
+    codes = (
+        "int_format missing datetime_format datetime_precision out_of_range too_long no_parent field_count bad_quoting"
+    )
+    assert [row["_codes"] for row in rejects] == codes.split()
+    assert [row["_raw"] for row in rejects[-2:]] == ["9,too,few", f'10,"bad"quoting,{at},1,1']
+    assert rejects[-1]["id"] == ""
+    for row, id in zip(rejects, range(2, 11), strict=True):
+        row |= {"id": str(id), "name": row["_codes"], "datetime": at, "department_id": "1", "job_id": "1"}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rejects[0])
+    writer.writeheader()
+    writer.writerows(rejects)
+    again = pipeline.migrate("raw/hired_employees-corrected.csv", text.getvalue())
+    assert (again["read"], again["inserted"], again["rejected"]) == (9, 9, 0)
+    assert [row[0] for row in pipeline.table("hired_employees")] == list(range(1, 11))
+
+
+def test_an_uncorrected_reject_file_comes_back_whole(pipeline: Pipeline) -> None:
+    report = pipeline.migrate("raw/departments.csv", "1,\nx,A\n3,4,5\n6,B\n")
+    text = pipeline.bucket.read_all(report["rejects_key"])
+    again = pipeline.migrate("raw/departments-again.csv", text)
+    assert (again["read"], again["rejected"], again["status"]) == (3, 3, "gated")
