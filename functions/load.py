@@ -4,14 +4,7 @@ from dataclasses import asdict
 
 from rowferry import db, ledger
 from rowferry.load import load_batch
-from rowferry.split import Batch
-from runtime import Answer, RunEvent, bucket, handler, logger, settings
-
-
-class BatchEvent(RunEvent):
-    """A line of the manifest, and the run that it belongs to."""
-
-    batch: Batch
+from runtime import Answer, BatchEvent, bucket, handler, logger, settings
 
 
 @handler(BatchEvent)

@@ -19,6 +19,7 @@ from rowferry.config import Settings
 from rowferry.errors import Never
 from rowferry.ledger import Totals
 from rowferry.s3 import Bucket
+from rowferry.split import Batch
 
 Answer = dict[str, Any]
 Handler = Callable[..., Answer]
@@ -34,6 +35,12 @@ class RunEvent(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     run: str
+
+
+class BatchEvent(RunEvent):
+    """A line of the manifest, and the run that it belongs to."""
+
+    batch: Batch
 
 
 def settings() -> Settings:

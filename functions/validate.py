@@ -4,16 +4,9 @@ from rowferry import db, ledger
 from rowferry.batch import validate_batch
 from rowferry.errors import NotFound
 from rowferry.files import RunFiles
-from rowferry.split import Batch
 from rowferry.tables import table_named
 from rowferry.validator import Validator
-from runtime import Answer, RunEvent, bucket, handler, logger, settings
-
-
-class BatchEvent(RunEvent):
-    """A line of the manifest, and the run that it belongs to."""
-
-    batch: Batch
+from runtime import Answer, BatchEvent, bucket, handler, logger, settings
 
 
 @handler(BatchEvent)
