@@ -212,7 +212,7 @@ def _is_row(record: Record, table: Table) -> bool:
 # --- records, chunks, batches ---------------------------------------------------------------------------------------
 
 
-_BLANK_LINES = re.compile(rb"(?:\r?\n)++")
+_BLANK_LINES = re.compile(rb"(?:\r?\n)+")
 
 
 class Splitter:
@@ -353,11 +353,12 @@ class Splitter:
 def _quotes_close(delimiter: bytes) -> re.Pattern[bytes]:
     """Matches whole lines if no quoted field runs on behind its line's end; by `Quoting`'s rules, many lines at once.
 
-    A quote opens a field at a line's start or behind a delimiter, and is a character like any other elsewhere.
+    A quote opens a field at a line's start or behind a delimiter, and is a character like any other elsewhere. There is
+    one way at most to match a text, so possessive quantifiers would change nothing; early Python 3.11 has them wrong.
     """
     elsewhere = rb"[^%s\n]" % re.escape(delimiter)
-    field = rb'[^"\n]*+"(?:"[^"\n]*+")*+(?!")'  # behind the quote that opens it
-    return re.compile(rb'(?:[^"]*+"(?:(?<!%b")%b|(?<=%b")))*+[^"]*+' % (elsewhere, field, elsewhere))
+    field = rb'[^"\n]*"(?:"[^"\n]*")*(?!")'  # behind the quote that opens it
+    return re.compile(rb'(?:[^"]*"(?:(?<!%b")%b|(?<=%b")))*[^"]*' % (elsewhere, field, elsewhere))
 
 
 def _middle(text: bytes) -> int:
