@@ -53,7 +53,7 @@ e2e: install ## the tests of the deployed template, on a local stack of their ow
 up: install ## start the local stack: MySQL, the emulated AWS with our template, the API
 	@$(BIN)/python -m local up
 
-down: ## stop the local stack
+down: ## stop the local stack; its database and bucket go with it
 	@test ! -x $(BIN)/python || $(BIN)/python -m local down
 
 status: ## what runs, where, and since when

@@ -7,6 +7,7 @@ A failure that passes leaves as an exception, which Step Functions tries again; 
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
@@ -15,8 +16,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from rowferry import db, ledger
 from rowferry.config import Settings
-from rowferry.errors import Never
+from rowferry.errors import Never, RowferryError
 from rowferry.ledger import Totals
 from rowferry.s3 import Bucket
 from rowferry.split import Batch
@@ -73,13 +75,25 @@ def handler(model: type[Event]) -> Callable[[Callable[[Event], Answer]], Handler
 def _answer(model: type[Event], act: Callable[[Event], Answer], event: Mapping[str, Any]) -> Answer:
     try:
         parsed = model.model_validate(event)
-        logger.append_keys(run=getattr(parsed, "run", None))
-        return act(parsed)
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         return _failed(f"the event makes no sense: {'; '.join(problems)}")
-    except Never as error:
-        return _failed(f"{type(error).__name__}: {error}")
+    logger.append_keys(run=getattr(parsed, "run", None))
+    try:
+        return act(parsed)
+    except RowferryError as error:
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(parsed, BatchEvent):
+            _note(parsed, reason)
+        if isinstance(error, Never):
+            return _failed(reason)
+        raise
+
+
+def _note(event: BatchEvent, reason: str) -> None:
+    """Leaves word in the run's row: of a Map whose child failed Step Functions says that it failed, and not why."""
+    with suppress(RowferryError), db.session(settings()) as conn:
+        ledger.note(conn, event.run, f"batch {event.batch.batch}: {reason}"[:2_000])
 
 
 def _failed(reason: str) -> Answer:

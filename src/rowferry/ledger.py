@@ -159,7 +159,7 @@ def _insert_run(conn: Connection, wanted: Claim) -> bool:
 def _take_over(conn: Connection, wanted: Claim) -> bool:
     sql = f"""
         UPDATE rowferry_runs SET claimed_at = IF(execution = %s, claimed_at, UTC_TIMESTAMP(6)), execution = %s,
-          status = 'running', reason = NULL, lease_until = {_LEASE}
+          status = 'running', reason = NULL, finished_at = NULL, lease_until = {_LEASE}
         WHERE id = %s AND status IN ('running', 'failed')
           AND (status = 'failed' OR execution = %s OR lease_until < UTC_TIMESTAMP(6))"""
     return db.run(conn, sql, (wanted.execution, wanted.execution, wanted.id, wanted.execution)) == 1
@@ -345,11 +345,19 @@ def finish(conn: Connection, id: str, status: str, reason: str | None, report: M
     db.run(conn, sql, (status, reason, json.dumps(report), id))
 
 
+def note(conn: Connection, id: str, reason: str | None) -> None:
+    """Says on a running run what stands in its way; the next note, its end or its next claim replaces that."""
+    db.run(conn, "UPDATE rowferry_runs SET reason = %s WHERE id = %s AND status = 'running'", (reason, id))
+
+
 def fail(conn: Connection, execution: str, reason: str) -> None:
-    """Says that the run of an execution failed, which frees it for the next execution at once."""
+    """Says that the run of an execution failed, which frees it for the next execution at once.
+
+    A note that the run has says more than Step Functions does of a Map whose child failed: it stays, before `reason`.
+    """
     sql = """
-        UPDATE rowferry_runs SET status = 'failed', reason = %s, turn = NULL
-        WHERE execution = %s AND status = 'running'"""
+        UPDATE rowferry_runs SET status = 'failed', reason = CONCAT_WS('; ', reason, %s), turn = NULL,
+          finished_at = UTC_TIMESTAMP(6) WHERE execution = %s AND status = 'running'"""
     db.run(conn, sql, (reason, execution))
 
 

@@ -45,7 +45,10 @@ def reconcile(conn: Connection, bucket: Bucket, run: Run, now: dt.datetime) -> R
         missing = look.missing_parents(conn)
         parents = sorted({str(column.parent) for column in look.table.references if column.name in missing})
         if parents and (reason := worth_waiting(conn, bucket, run, parents, now)):
+            ledger.renew(conn, run.id, "Wait for parents")
+            ledger.note(conn, run.id, reason)
             return Reconciled("wait", reason)
+        ledger.note(conn, run.id, None)
         verdict = ledger.keep_verdict(conn, run.id, _verdict(conn, run, look, missing))
     return Reconciled("load" if verdict.gate == "open" and run.kind == "load" else "withhold", verdict.reason)
 

@@ -120,3 +120,16 @@ def test_a_failed_run_is_recorded_with_its_reason_and_can_be_started_again(funct
         run = ledger.read(conn, functions.run)
     assert (run.status, run.execution, run.reason) == ("failed", execution, answer["reason"])
     assert functions.call("fail", state={"step": {"answer": {"outcome": "failed", "reason": "why"}}})["reason"] == "why"
+
+
+def test_a_batch_that_failed_says_why_in_the_run_though_step_functions_does_not(functions: Functions) -> None:
+    functions.plan()
+    functions.call("load")  # before its gate is open
+    state = {"error": {"Error": "States.ExceedToleratedFailureThreshold", "Cause": "a threshold was exceeded"}}
+    functions.call("fail", state=state)
+    with db.session(functions.pipeline.settings) as conn:
+        run = ledger.read(conn, functions.run)
+    assert run.finished_at is not None
+    assert run.reason is not None
+    assert run.reason.startswith("batch 0: BooksDoNotBalance: run ")
+    assert run.reason.endswith("; States.ExceedToleratedFailureThreshold: a threshold was exceeded")
