@@ -17,7 +17,12 @@ class Object(BaseModel):
     version: str | None = Field(None, alias="version-id")
 
 
+class BucketName(BaseModel):
+    name: str
+
+
 class Detail(BaseModel):
+    bucket: BucketName
     object: Object
 
 
@@ -32,9 +37,8 @@ class Started(BaseModel):
 def handle(event: Started) -> Answer:
     now = settings()
     found = event.detail.object
+    uploaded = Uploaded(found.key, found.etag, found.version, event.detail.bucket.name)
     with db.session(now) as conn:
-        planned = plan(
-            conn, bucket(now.bucket), Uploaded(found.key, found.etag, found.version), event.execution, now.options
-        )
+        planned = plan(conn, bucket(now.bucket), uploaded, event.execution, now.options)
     logger.info("planned", extra=asdict(planned))
     return asdict(planned)

@@ -9,6 +9,6 @@ def handle(event: RunEvent) -> Answer:
     with db.session(settings()) as conn:
         run = ledger.read(conn, event.run)
         ledger.renew(conn, run.id, "Turn")
-        outcome = "go" if ledger.take_turn(conn, run) else "wait"
+        outcome = ledger.take_turn(conn, run)
     logger.info("turn", extra={"outcome": outcome})
     return {"outcome": outcome}

@@ -95,7 +95,7 @@ async def upload_csv(
         Query(description="For a chunk from the middle of a file; without it delimiter and header are found"),
     ] = None,
     columns: Annotated[str, Query(description="The chunk's columns, by commas; default: the table's")] = "",
-    first_line: Annotated[int, Query(ge=1, description="The chunk's first line in its file")] = 1,
+    first_line: Annotated[int, Query(ge=1, le=2**53, description="The chunk's first line in its file")] = 1,
 ) -> Response:
     """Validates up to 1,000 records and answers them as they would go into the table. More: 413, never a part."""
     body = await _body(request)

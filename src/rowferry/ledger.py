@@ -8,7 +8,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, field, fields
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from rowferry import db
@@ -364,25 +364,53 @@ def fail(conn: Connection, execution: str, reason: str) -> None:
 # --- turns -----------------------------------------------------------------------------------------------------------
 
 
-def take_turn(conn: Connection, run: Run) -> bool:
-    """Holds the run's range of keys, or waits for those that are ahead of it: True where it is held.
+Turn = Literal["go", "wait", "superseded"]
 
-    Ahead are runs on the same table whose range overlaps and who hold theirs, or wait for it with an older claim.
-    A run whose lease ran out is not ahead of anybody.
+
+def take_turn(conn: Connection, run: Run) -> Turn:
+    """Holds the run's range of keys (`go`), or says to `wait` for those that are ahead of it.
+
+    Ahead are runs on the same table whose range overlaps and who hold theirs, or wait for it with an older claim; and a
+    run of another version of the same key with an older claim, however far it is. A run whose lease ran out is not
+    ahead of anybody. Where a newer version of the key was loaded meanwhile, this one may not load: `superseded`, and
+    its verdict says so.
     """
     with db.transaction(conn):
         db.row(conn, "SELECT table_name FROM rowferry_turns WHERE table_name = %s FOR UPDATE", (run.table,))
         db.run(conn, "UPDATE rowferry_runs SET turn = 'waiting' WHERE id = %s AND turn IS NULL", (run.id,))
-        ahead = """
-            SELECT 1 FROM rowferry_runs mine JOIN rowferry_runs other ON other.table_name = mine.table_name
-              AND other.low_key <= mine.high_key AND other.high_key >= mine.low_key AND other.id <> mine.id
-            WHERE mine.id = %s AND mine.turn = 'waiting' AND other.status = 'running'
-              AND other.lease_until > UTC_TIMESTAMP(6)
-              AND (other.turn = 'holding' OR (other.turn = 'waiting' AND other.claim < mine.claim)) LIMIT 1"""
-        if db.row(conn, ahead, (run.id,)):
-            return False
+        if db.row(conn, "SELECT 1 FROM rowferry_runs WHERE id = %s AND turn = 'holding'", (run.id,)):
+            return "go"
+        if newer := newer_done(conn, run):
+            _supersede(conn, run, newer)
+            return "superseded"
+        if db.row(conn, _AHEAD, (run.id,)):
+            return "wait"
         db.run(conn, "UPDATE rowferry_runs SET turn = 'holding' WHERE id = %s", (run.id,))
-        return True
+        return "go"
+
+
+_AHEAD = """
+    SELECT 1 FROM rowferry_runs mine JOIN rowferry_runs other ON other.table_name = mine.table_name
+      AND other.id <> mine.id AND other.status = 'running' AND other.kind = 'load'
+      AND other.lease_until > UTC_TIMESTAMP(6)
+    WHERE mine.id = %s AND (
+      (other.low_key <= mine.high_key AND other.high_key >= mine.low_key
+        AND (other.turn = 'holding' OR (other.turn = 'waiting' AND other.claim < mine.claim)))
+      OR (other.object_key = mine.object_key AND other.bucket = mine.bucket AND other.claim < mine.claim))
+    LIMIT 1"""
+
+
+def _supersede(conn: Connection, run: Run, newer: str) -> None:
+    reason = f"superseded: {superseded_by(run.key, newer)}"
+    if run.verdict is None:
+        raise NotFound(f"run {run.id} has no verdict")
+    verdict = replace(run.verdict, gate="refused", reason=reason)
+    db.run(conn, "UPDATE rowferry_runs SET verdict = %s WHERE id = %s", (json.dumps(asdict(verdict)), run.id))
+
+
+def superseded_by(key: str, newer: str) -> str:
+    """Why an older version of a key is not loaded."""
+    return f"a newer version of {key}, {newer}, has been loaded; this one would undo it"
 
 
 # --- the books -------------------------------------------------------------------------------------------------------

@@ -30,11 +30,12 @@ _INFLATED_ANYWAY = 64 * 1024**2
 
 @dataclass(frozen=True)
 class Uploaded:
-    """What an event says of an object; the version where it says that."""
+    """What an event says of an object; its version and bucket where it says that."""
 
     key: str
     etag: str
     version: str | None = None
+    bucket: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def _plan(conn: Connection, bucket: Bucket, run: Run) -> None:
         words = f"{run.key} names no table; a file is called TABLE.csv, TABLE-anything.csv or TABLE/anything.csv, or"
         raise Refused("unknown_table", f"{words} .csv.gz, with one of the tables {', '.join(TABLES)}")
     if newer := ledger.newer_done(conn, run):
-        raise Refused("superseded", f"a newer version of {run.key}, {newer}, has been loaded; this one would undo it")
+        raise Refused("superseded", ledger.superseded_by(run.key, newer))
     files = RunFiles(bucket, run.id)
     version = Version(run.key, run.version, run.etag, _size(bucket, run), run.uploaded_at)
     _take_copy(bucket, run, version, files, lambda: ledger.renew(conn, run.id, "Plan"))
@@ -100,6 +101,8 @@ def _claimed(conn: Connection, bucket: Bucket, uploaded: Uploaded, execution: st
     if (mine := ledger.of_execution(conn, execution)) and mine.status in ("running", "failed"):
         ledger.claim(conn, _claim(bucket, _version_of(mine), mine.table, execution, options))
         return ledger.read(conn, mine.id)
+    if uploaded.bucket not in (None, bucket.name):
+        return Planned("ignored", reason=f"{uploaded.bucket} is not this stack's bucket")
     if uploaded.key.endswith("/") or not uploaded.key.startswith(PLACES):
         return Planned("ignored", reason=f"{uploaded.key} is no file below {' or '.join(PLACES)}")
     candidates = [version for version in bucket.versions_of(uploaded.key) if _is_meant(version, uploaded)]
@@ -149,6 +152,8 @@ def _take_copy(bucket: Bucket, run: Run, version: Version, files: RunFiles, prog
     if bucket.exists(files.input):
         return
     if version.key.endswith(".gz"):
+        if not version.size:
+            raise Refused("not_gzip", "the file is called .gz and is empty")
         with bucket.read(version.key, version.id) as packed:
             bound = min(INFLATED_BYTES, max(_INFLATED_ANYWAY, INFLATED_TIMES * version.size))
             bucket.write_stream(files.input, _inflated(packed, bound, progress))

@@ -26,6 +26,7 @@ from rowferry.validate import Reject
 REJECT_COLUMNS = ("_line", "_codes", "_message", "_raw")
 DUPLICATE = "duplicate_in_file"
 RUN_MARK = "rowferry-run"
+KEY_BYTES = 1_024  # of an S3 key
 
 Report = dict[str, Any]
 _BLOCK_ROWS = 1_000
@@ -153,7 +154,7 @@ def _all(files: RunFiles, run: Run, batches: Sequence[Batch], rows: Sequence[Led
 def reject_csv(table: Table, rejects: Iterator[Reject]) -> Iterator[bytes]:
     """Rejects as CSV to correct and upload, in blocks: the table's own columns as given, then what is wrong."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)  # its CRLF also makes it quote a lone CR
     writer.writerow((*table.names, *REJECT_COLUMNS))
     blank = ("",) * len(table.names)
     for count, reject in enumerate(rejects, 1):
@@ -177,8 +178,8 @@ def _outcome(run: Run) -> tuple[str, str]:
 def _ending(run: Run) -> tuple[str, str]:
     gate = run.verdict.gate if run.verdict else "open"
     if gate == "open":
-        return "done", f"processed/{run.path}"
-    place = f"{_errors_folder(run)}/{run.path.rpartition('/')[2]}"
+        return "done", _within_s3(f"processed/{run.path}", f"processed/{run.table}/{run.id}", run)
+    place = _within_s3(f"{_errors_folder(run)}/{run.path.rpartition('/')[2]}", f"{_errors_folder(run)}/upload", run)
     if gate == "refused":
         superseded = (run.verdict is not None) and (run.verdict.reason or "").startswith("superseded:")
         return "superseded" if superseded else "refused", place
@@ -186,7 +187,15 @@ def _ending(run: Run) -> tuple[str, str]:
 
 
 def _errors_folder(run: Run) -> str:
-    return f"errors/{run.path.removesuffix('.gz').removesuffix('.csv')}/{run.id}"
+    folder = f"errors/{run.path.removesuffix('.gz').removesuffix('.csv')}/{run.id}"
+    short = f"errors/{run.table or 'unknown'}/{run.id}"
+    return folder if len(f"{folder}/duplicates.csv".encode()) <= KEY_BYTES else short
+
+
+def _within_s3(key: str, short: str, run: Run) -> str:
+    """The key, or where S3 would not take so long a one, a short one with the upload's ending."""
+    ending = ".csv.gz" if run.key.endswith(".gz") else ".csv"
+    return key if len(key.encode()) <= KEY_BYTES else short + ending
 
 
 def move(bucket: Bucket, run: Run, own_copy: str, to: str) -> None:

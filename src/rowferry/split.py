@@ -23,6 +23,9 @@ BATCH_BYTES = 16 * 1024 * 1024
 _HEAD_BYTES = 1024 * 1024
 _HEAD_RECORDS = 100
 
+HEADER_FIELDS = 1_000
+"""A header may have so many columns: they go to the validator with each chunk."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -181,6 +184,9 @@ def _is_header(fields: Sequence[str], table: Table) -> bool:
 def _with_header(delimiter: str, header: Record, text: str) -> Found:
     lines = header.line + header.raw.count("\n")  # blank lines before the header are skipped with it
     size = sum(len(line.encode()) + 1 for line in text.split("\n")[:lines])
+    if len(header.fields or []) > HEADER_FIELDS:
+        words = f"the header has {len(header.fields or [])} columns; at most {HEADER_FIELDS} are read"
+        raise Refused("header", f"line {header.line}: {words}")
     columns = tuple("_" if name.startswith("_") else name for name in _names(header.fields or []))
     return Found(Dialect(delimiter, columns), min(size, len(text.encode())), lines)
 

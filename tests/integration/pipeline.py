@@ -70,6 +70,10 @@ class Pipeline:
             return reconcile(conn, self.bucket, ledger.read(conn, id), dt.datetime.now(dt.UTC) + after).outcome
 
     def turn(self, id: str) -> bool:
+        """Whether the run may load now."""
+        return self.take_turn(id) == "go"
+
+    def take_turn(self, id: str) -> str:
         with db.session(self.settings) as conn:
             return ledger.take_turn(conn, ledger.read(conn, id))
 

@@ -49,6 +49,7 @@ class Functions:
         uploaded = self.pipeline.upload("raw/departments.csv", DEPARTMENTS)
         event = json.loads((ROOT / "events/plan.json").read_text())
         event["detail"]["object"] |= {"etag": uploaded.etag, "version-id": uploaded.version}
+        event["detail"]["bucket"]["name"] = self.pipeline.bucket.name
         answer = self.call("plan", detail=event["detail"])
         self.run = answer["run"]
         return answer

@@ -17,8 +17,9 @@ def test_each_field_comes_from_the_variable_of_its_name() -> None:
         "MAX_REJECTED_PERCENT": "2.5",
         "PATH": "/bin",
     }
+    options = Options(batch_chunks=7, on_conflict="skip", max_rejected_percent=2.5)
     assert Settings.from_env(env) == Settings(
-        "db", 3306, "app", "secret", "company", "/ca.pem", "files", "http://api", "token", Options(7, "skip", 2.5)
+        "db", 3306, "app", "secret", "company", "/ca.pem", "files", "http://api", "token", options
     )
 
 
