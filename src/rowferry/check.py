@@ -33,8 +33,7 @@ def _fate(stored: Sequence[str] | None, row: Sequence[str]) -> Fate:
 def _stored(conn: Connection, table: Table, keys: Sequence[int]) -> Mapping[int, list[str]]:
     """The rows of these keys in normal form, by key."""
     names = ", ".join(f"`{name}`" for name in table.names)
-    marks = ", ".join(["%s"] * len(keys))
-    found = db.rows(conn, f"SELECT {names} FROM `{table.name}` WHERE `{table.key}` IN ({marks})", keys)
+    found = db.rows_in(conn, f"SELECT {names} FROM `{table.name}` WHERE `{table.key}` IN ({{}})", keys)
     return {row[table.key]: [column.kind.stored(row[column.name]) for column in table.columns] for row in found}
 
 

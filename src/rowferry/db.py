@@ -17,6 +17,8 @@ from pymysql.cursors import Cursor, DictCursor
 from rowferry.config import Settings
 from rowferry.errors import Contention, DatabaseError, DatabaseUnavailable, RowferryError
 
+_IN_AT_ONCE = 5_000
+
 Row = Mapping[str, Any]
 Args = Sequence[object]
 Connection: TypeAlias = "connections.Connection[Cursor]"
@@ -124,6 +126,13 @@ def rows(conn: Connection, sql: str, args: Args = ()) -> Sequence[Row]:
     with _errors_as_ours(), conn.cursor(DictCursor) as cursor:
         cursor.execute(sql, args or None)
         return list(cursor.fetchall())
+
+
+def rows_in(conn: Connection, sql: str, values: Sequence[object]) -> Iterator[Row]:
+    """`rows` of a statement with `IN ({})` for any number of values, so many at a time as one statement bears well."""
+    for begin in range(0, len(values), _IN_AT_ONCE):
+        part = values[begin : begin + _IN_AT_ONCE]
+        yield from rows(conn, sql.format(", ".join(["%s"] * len(part))), part)
 
 
 def row(conn: Connection, sql: str, args: Args = ()) -> Row | None:

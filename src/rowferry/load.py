@@ -28,7 +28,6 @@ from rowferry.validate import Reject
 
 _TRIES = 5
 _PROBES = 50
-_HELD_AT_ONCE = 5_000
 
 
 class _NotAllNew(Exception):
@@ -146,10 +145,8 @@ def _with(before: Totals, loaded: _Loaded) -> Totals:
 
 def _any_there(conn: Connection, table: Table, keys: Sequence[int]) -> bool:
     """Whether some of a few keys are in the table: then the fast way would be in vain."""
-    if not keys:
-        return False
-    marks = ", ".join(["%s"] * len(keys))
-    return db.row(conn, f"SELECT 1 FROM `{table.name}` WHERE `{table.key}` IN ({marks}) LIMIT 1", keys) is not None
+    sql = f"SELECT 1 FROM `{table.name}` WHERE `{table.key}` IN ({{}}) LIMIT 1"
+    return any(db.rows_in(conn, sql, keys))
 
 
 def _straight(conn: Connection, table: Table, rows: _Rows) -> _Loaded:
@@ -170,12 +167,9 @@ def _parents_held(conn: Connection, table: Table, references: Mapping[str, Seque
     for column in table.references:
         parent = TABLES[str(column.parent)]
         values = references[column.name]
-        for begin in range(0, len(values), _HELD_AT_ONCE):
-            part = values[begin : begin + _HELD_AT_ONCE]
-            marks = ", ".join(["%s"] * len(part))
-            sql = f"SELECT `{parent.key}` FROM `{parent.name}` WHERE `{parent.key}` IN ({marks}) ORDER BY 1 FOR SHARE"
-            if len(db.rows(conn, sql, part)) < len(part):
-                return False
+        sql = f"SELECT `{parent.key}` FROM `{parent.name}` WHERE `{parent.key}` IN ({{}}) ORDER BY 1 FOR SHARE"
+        if sum(1 for _ in db.rows_in(conn, sql, values)) < len(values):
+            return False
     return True
 
 

@@ -24,7 +24,6 @@ from rowferry.split import Batch
 from rowferry.tables import TABLES, Table, table_named
 from rowferry.validate import Reject
 
-_LOOKUP = 5_000
 _KEYS_AT_ONCE = 500_000
 
 
@@ -221,15 +220,8 @@ def _between(keys: Sequence[int], low: int, high: int) -> Sequence[int]:
 
 
 def _lacking(conn: Connection, parent: Table, values: Sequence[int]) -> frozenset[int]:
-    lacking = set(values)
-    for begin in range(0, len(values), _LOOKUP):
-        part = values[begin : begin + _LOOKUP]
-        marks = ", ".join(["%s"] * len(part))
-        found = db.rows(
-            conn, f"SELECT `{parent.key}` AS k FROM `{parent.name}` WHERE `{parent.key}` IN ({marks})", part
-        )
-        lacking.difference_update(row["k"] for row in found)
-    return frozenset(lacking)
+    sql = f"SELECT `{parent.key}` AS k FROM `{parent.name}` WHERE `{parent.key}` IN ({{}})"
+    return frozenset(values).difference(row["k"] for row in db.rows_in(conn, sql, values))
 
 
 # --- rejects ---------------------------------------------------------------------------------------------------------
