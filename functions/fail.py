@@ -18,13 +18,20 @@ class Failure(BaseModel):
     def reason(self) -> str:
         if caught := self.state.get("error"):
             return f"{caught.get('Error')}: {caught.get('Cause')}"[:2_000]
-        answer = (self.state.get("step") or {}).get("answer") or self.state
-        return str(answer.get("reason"))[:2_000]
+        return str(self._answer.get("reason"))[:2_000]
+
+    @property
+    def lasting(self) -> bool:
+        return "error" not in self.state and not self._answer.get("start_again")
+
+    @property
+    def _answer(self) -> dict[str, Any]:
+        return (self.state.get("step") or {}).get("answer") or self.state
 
 
 @handler(Failure)
 def handle(event: Failure) -> Answer:
     with db.session(settings()) as conn:
-        ledger.fail(conn, event.execution, event.reason)
-    logger.error("the run failed", extra={"reason": event.reason})
+        ledger.fail(conn, event.execution, event.reason, event.lasting)
+    logger.error("the run failed", extra={"reason": event.reason, "lasting": event.lasting})
     return {"outcome": "failed", "reason": event.reason}

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rowferry import db, ledger
 from rowferry.config import Settings
-from rowferry.errors import Never, RowferryError
+from rowferry.errors import Never, RowferryError, StartAgain
 from rowferry.ledger import Totals
 from rowferry.s3 import Bucket
 from rowferry.split import Batch
@@ -82,24 +82,25 @@ def _answer(model: type[Event], act: Callable[[Event], Answer], event: Mapping[s
     try:
         return act(parsed)
     except RowferryError as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason, start_again = f"{type(error).__name__}: {error}", isinstance(error, StartAgain)
+        lasting = isinstance(error, Never)
         if isinstance(parsed, BatchEvent):
-            _note(parsed, reason)
-        if isinstance(error, Never):
-            return _failed(reason)
+            _note(parsed, reason, lasting and not start_again)
+        if lasting:
+            return _failed(reason, start_again)
         raise
 
 
-def _note(event: BatchEvent, reason: str) -> None:
+def _note(event: BatchEvent, reason: str, lasting: bool) -> None:
     """Leaves word in the run's row: of a Map whose child failed Step Functions says that it failed, and not why."""
     with suppress(RowferryError), db.session(settings()) as conn:
-        ledger.note(conn, event.run, f"batch {event.batch.batch}: {reason}"[:2_000])
+        ledger.note(conn, event.run, f"batch {event.batch.batch}: {reason}"[:2_000], lasting)
 
 
-def _failed(reason: str) -> Answer:
+def _failed(reason: str, start_again: bool = False) -> Answer:
     logger.error("failed for good", extra={"reason": reason})
     metrics.add_metric("FailedForGood", MetricUnit.Count, 1)
-    return {"outcome": "failed", "reason": reason}
+    return {"outcome": "failed", "reason": reason, "start_again": start_again}
 
 
 def count(totals: Totals) -> None:

@@ -1,5 +1,7 @@
 """TurnFunction: may this run load now, or does a run with overlapping keys go first?"""
 
+from dataclasses import asdict
+
 from rowferry import db, ledger
 from runtime import Answer, RunEvent, handler, logger, settings
 
@@ -9,6 +11,7 @@ def handle(event: RunEvent) -> Answer:
     with db.session(settings()) as conn:
         run = ledger.read(conn, event.run)
         ledger.renew(conn, run.id, "Turn")
-        outcome = ledger.take_turn(conn, run)
-    logger.info("turn", extra={"outcome": outcome})
-    return {"outcome": outcome}
+        turn = ledger.take_turn(conn, run)
+        ledger.note(conn, run.id, f"waits for {turn.ahead}" if turn.ahead else None)
+    logger.info("turn", extra=asdict(turn))
+    return asdict(turn)

@@ -12,6 +12,7 @@ RowferryError
     ├── SettingError          an environment variable is missing or makes no sense
     ├── DatabaseError         SQL that the server rejects: a table missing, a right missing
     ├── NotFound              an object, version or run that is not there
+    ├── StartAgain            not by trying the step again, but when the run is started again later
     └── BooksDoNotBalance     the ledger does not add up to what was read
 """
 
@@ -77,6 +78,10 @@ class DatabaseError(Never):
 
 class NotFound(Never):
     pass
+
+
+class StartAgain(Never):
+    """Something else has to end first. The run fails; the sweep starts it again, or a person does."""
 
 
 class BooksDoNotBalance(Never):

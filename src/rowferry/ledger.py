@@ -14,11 +14,22 @@ from typing import Any, Literal
 from rowferry import db
 from rowferry.config import Options
 from rowferry.db import Connection, Row
-from rowferry.errors import NotFound
+from rowferry.errors import NotFound, StartAgain
 from rowferry.parse import Dialect
 
 LEASE_MINUTES = 10
+RETRIED_MINUTES = 75
+"""A run whose lease ran out may still be alive for so long: the state machine tries its steps again for an hour."""
+
 Gate = Literal["open", "refused", "too_many_rejects", "no_valid_row"]
+
+
+class TurnBlocked(StartAgain):
+    """A run with overlapping keys is dead, and some of its batches are in the table: that one has to end first."""
+
+
+class TurnLost(StartAgain):
+    """Another run was let past while this one was silent: to load now would mix the two."""
 
 
 def run_id(bucket: str, key: str, version: str) -> str:
@@ -158,11 +169,13 @@ def _insert_run(conn: Connection, wanted: Claim) -> bool:
 
 def _take_over(conn: Connection, wanted: Claim) -> bool:
     sql = f"""
-        UPDATE rowferry_runs SET claimed_at = IF(execution = %s, claimed_at, UTC_TIMESTAMP(6)), execution = %s,
-          status = 'running', reason = NULL, finished_at = NULL, lease_until = {_LEASE}
+        UPDATE rowferry_runs SET starts = starts + (execution <> %s),
+          claimed_at = IF(execution = %s, claimed_at, UTC_TIMESTAMP(6)), execution = %s,
+          status = 'running', reason = NULL, lasting = FALSE,
+          finished_at = NULL, lease_until = {_LEASE}
         WHERE id = %s AND status IN ('running', 'failed')
           AND (status = 'failed' OR execution = %s OR lease_until < UTC_TIMESTAMP(6))"""
-    return db.run(conn, sql, (wanted.execution, wanted.execution, wanted.id, wanted.execution)) == 1
+    return db.run(conn, sql, (*[wanted.execution] * 3, wanted.id, wanted.execution)) == 1
 
 
 _LEASE = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_MINUTES} MINUTE"
@@ -170,10 +183,12 @@ _LEASE = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_MINUTES} MINUTE"
 
 def renew(conn: Connection, id: str, stage: str) -> None:
     """Renews a run's lease where a fifth of it is gone, and says which state the run is in."""
-    sql = f"""
-        UPDATE rowferry_runs SET lease_until = {_LEASE}, stage = %s WHERE id = %s AND status = 'running'
+    due = f"""
+        SELECT 1 FROM rowferry_runs WHERE id = %s AND status = 'running'
           AND (stage <> %s OR lease_until < {_LEASE} - INTERVAL {LEASE_MINUTES // 5} MINUTE)"""
-    db.run(conn, sql, (stage, id, stage))
+    if db.row(conn, due, (id, stage)):  # asked first: an UPDATE would wait for each batch that is being written
+        sql = f"UPDATE rowferry_runs SET lease_until = {_LEASE}, stage = %s WHERE id = %s AND status = 'running'"
+        db.run(conn, sql, (stage, id))
 
 
 def read(conn: Connection, id: str) -> Run:
@@ -218,6 +233,14 @@ def status_of(conn: Connection, bucket: str, key: str, version: str) -> str | No
     """The status of a version's run, None where it has none."""
     row = db.row(conn, "SELECT status FROM rowferry_runs WHERE id = %s", (run_id(bucket, key, version),))
     return str(row["status"]) if row else None
+
+
+def to_start_again(conn: Connection, bucket: str, max_starts: int) -> Sequence[Run]:
+    """Runs that failed for a reason that may pass, or died; each gets so many executions at most."""
+    sql = f"""
+        SELECT {_COLUMNS} FROM rowferry_runs WHERE bucket = %s AND starts < %s AND (status = 'failed' AND NOT lasting
+          OR status = 'running' AND lease_until < UTC_TIMESTAMP(6) - INTERVAL {LEASE_MINUTES // 2} MINUTE)"""
+    return list(map(_run, db.rows(conn, sql, (bucket, max_starts))))
 
 
 @dataclass(frozen=True)
@@ -345,59 +368,99 @@ def finish(conn: Connection, id: str, status: str, reason: str | None, report: M
     db.run(conn, sql, (status, reason, json.dumps(report), id))
 
 
-def note(conn: Connection, id: str, reason: str | None) -> None:
-    """Says on a running run what stands in its way; the next note, its end or its next claim replaces that."""
-    db.run(conn, "UPDATE rowferry_runs SET reason = %s WHERE id = %s AND status = 'running'", (reason, id))
+def note(conn: Connection, id: str, reason: str | None, lasting: bool = False) -> None:
+    """Says on a running run what stands in its way; the next note, its end or its next claim replaces that.
+
+    `lasting`: starting the run again changes nothing; that stays until its next claim.
+    """
+    sql = "UPDATE rowferry_runs SET reason = %s, lasting = lasting OR %s WHERE id = %s AND status = 'running'"
+    db.run(conn, sql, (reason, lasting, id))
 
 
-def fail(conn: Connection, execution: str, reason: str) -> None:
+def fail(conn: Connection, execution: str, reason: str, lasting: bool) -> None:
     """Says that the run of an execution failed, which frees it for the next execution at once.
 
+    Where some of its batches are in the table it keeps its range of keys: what overlaps must not come between them.
     A note that the run has says more than Step Functions does of a Map whose child failed: it stays, before `reason`.
     """
     sql = """
-        UPDATE rowferry_runs SET status = 'failed', reason = CONCAT_WS('; ', reason, %s), turn = NULL,
+        UPDATE rowferry_runs SET status = 'failed', reason = CONCAT_WS('; ', reason, %s), lasting = lasting OR %s,
+          turn = IF(EXISTS (SELECT 1 FROM rowferry_batches b WHERE b.run_id = rowferry_runs.id), turn, NULL),
           finished_at = UTC_TIMESTAMP(6) WHERE execution = %s AND status = 'running'"""
-    db.run(conn, sql, (reason, execution))
+    db.run(conn, sql, (reason, lasting, execution))
 
 
 # --- turns -----------------------------------------------------------------------------------------------------------
 
 
-Turn = Literal["go", "wait", "superseded"]
+@dataclass(frozen=True)
+class Turn:
+    """`go`; `wait`: ask again in so many seconds, for `ahead` is the key of a file that goes first; or `superseded`."""
+
+    outcome: Literal["go", "wait", "superseded"]
+    ahead: str | None = None
+    seconds: int = 0
 
 
 def take_turn(conn: Connection, run: Run) -> Turn:
     """Holds the run's range of keys (`go`), or says to `wait` for those that are ahead of it.
 
     Ahead are runs on the same table whose range overlaps and who hold theirs, or wait for it with an older claim; and a
-    run of another version of the same key with an older claim, however far it is. A run whose lease ran out is not
-    ahead of anybody. Where a newer version of the key was loaded meanwhile, this one may not load: `superseded`, and
-    its verdict says so.
+    run of another version of the same key with an older claim, however far it is. A dead run, one that failed or whose
+    lease ran out, is ahead only where some of its batches are in the table; where none is, it has to ask for its turn
+    anew, and so has an older version of this run's own key. Where a newer version of the key was loaded meanwhile, this
+    one may not load, nor go on loading: `superseded`, and its verdict says so.
+
+    Raises: TurnBlocked.
     """
     with db.transaction(conn):
         db.row(conn, "SELECT table_name FROM rowferry_turns WHERE table_name = %s FOR UPDATE", (run.table,))
         db.run(conn, "UPDATE rowferry_runs SET turn = 'waiting' WHERE id = %s AND turn IS NULL", (run.id,))
-        if db.row(conn, "SELECT 1 FROM rowferry_runs WHERE id = %s AND turn = 'holding'", (run.id,)):
-            return "go"
         if newer := newer_done(conn, run):
             _supersede(conn, run, newer)
-            return "superseded"
-        if db.row(conn, _AHEAD, (run.id,)):
-            return "wait"
+            return Turn("superseded")
+        if db.row(conn, "SELECT 1 FROM rowferry_runs WHERE id = %s AND turn = 'holding'", (run.id,)):
+            return Turn("go")
+        _pass_by_the_dead(conn, run)
+        if ahead := db.row(conn, _AHEAD, (run.id,)):
+            return _behind(run, ahead)
         db.run(conn, "UPDATE rowferry_runs SET turn = 'holding' WHERE id = %s", (run.id,))
-        return "go"
+        return Turn("go")
 
 
-_AHEAD = """
-    SELECT 1 FROM rowferry_runs mine JOIN rowferry_runs other ON other.table_name = mine.table_name
-      AND other.id <> mine.id AND other.status = 'running' AND other.kind = 'load'
-      AND other.lease_until > UTC_TIMESTAMP(6)
+_LIVE = "(other.status = 'running' AND other.lease_until > UTC_TIMESTAMP(6))"
+_AHEAD = f"""
+    SELECT other.object_key, other.status, {_LIVE} AS live,
+      other.lease_until < UTC_TIMESTAMP(6) - INTERVAL {RETRIED_MINUTES} MINUTE AS given_up
+    FROM rowferry_runs mine JOIN rowferry_runs other ON other.table_name = mine.table_name
+      AND other.id <> mine.id AND other.status IN ('running', 'failed') AND other.kind = 'load'
     WHERE mine.id = %s AND (
       (other.low_key <= mine.high_key AND other.high_key >= mine.low_key
-        AND (other.turn = 'holding' OR (other.turn = 'waiting' AND other.claim < mine.claim)))
-      OR (other.object_key = mine.object_key AND other.bucket = mine.bucket AND other.claim < mine.claim))
-    LIMIT 1"""
+        AND (other.turn = 'holding' OR (other.turn = 'waiting' AND other.claim < mine.claim AND {_LIVE})))
+      OR (other.object_key = mine.object_key AND other.bucket = mine.bucket AND other.claim < mine.claim AND {_LIVE}))
+    ORDER BY live DESC, other.claim LIMIT 1"""
+_DEAD_HOLDERS = f"""
+    SELECT id, object_key = %s AND bucket = %s AND uploaded_at < %s AS outdated FROM rowferry_runs other
+    WHERE table_name = %s AND id <> %s AND status IN ('running', 'failed') AND turn = 'holding' AND NOT {_LIVE}"""
+
+
+def _pass_by_the_dead(conn: Connection, run: Run) -> None:
+    """Takes the turn from dead runs whom that does not harm. Waits for a batch that one of them is just writing."""
+    for dead in db.rows(conn, _DEAD_HOLDERS, (run.key.encode(), run.bucket, run.uploaded_at, run.table, run.id)):
+        sql = f"""
+            UPDATE rowferry_runs other SET turn = NULL WHERE id = %s AND NOT {_LIVE}
+              AND (%s OR NOT EXISTS (SELECT 1 FROM rowferry_batches b WHERE b.run_id = other.id))"""
+        db.run(conn, sql, (dead["id"], dead["outdated"]))
+
+
+def _behind(run: Run, ahead: Row) -> Turn:
+    key = ahead["object_key"].decode()
+    if not ahead["live"] and (ahead["status"] == "failed" or ahead["given_up"]):
+        raise TurnBlocked(
+            f"{run.key} has keys of {key}, whose run ended before all its batches were loaded; start that again first"
+        )
+    waited = (dt.datetime.now(dt.UTC) - run.claimed_at).total_seconds()
+    return Turn("wait", key, seconds=round(min(60, max(2, waited / 20))))
 
 
 def _supersede(conn: Connection, run: Run, newer: str) -> None:
@@ -411,6 +474,15 @@ def _supersede(conn: Connection, run: Run, newer: str) -> None:
 def superseded_by(key: str, newer: str) -> str:
     """Why an older version of a key is not loaded."""
     return f"a newer version of {key}, {newer}, has been loaded; this one would undo it"
+
+
+def check_turn(conn: Connection, run: Run) -> None:
+    """Within a batch's transaction: the run holds its range of keys, and nobody takes that away before the commit.
+
+    Raises: TurnLost.
+    """
+    if not db.row(conn, "SELECT 1 FROM rowferry_runs WHERE id = %s AND turn = 'holding' FOR SHARE", (run.id,)):
+        raise TurnLost(f"{run.key} was silent for too long and has lost its turn to another file; start it again")
 
 
 # --- the books -------------------------------------------------------------------------------------------------------

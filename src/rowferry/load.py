@@ -37,7 +37,8 @@ class _NotAllNew(Exception):
 def load_batch(conn: Connection, bucket: Bucket, run: Run, batch: Batch) -> Totals:
     """Loads a batch, or finds that it is loaded; answers what its ledger row says.
 
-    Raises: Contention after five tries, DatabaseUnavailable, StorageUnavailable: all of it is written or nothing.
+    Raises: Contention after five tries, DatabaseUnavailable, StorageUnavailable, TurnLost: all of it is written or
+    nothing.
     """
     if run.verdict is None or run.verdict.gate != "open" or run.kind != "load":
         raise BooksDoNotBalance(f"run {run.id} may not load: its gate is not open")
@@ -99,6 +100,7 @@ def _load(conn: Connection, files: RunFiles, run: Run, batch: Batch, rows: _Rows
             with db.transaction(conn):
                 if not ledger.open_batch(conn, run.id, batch.batch, batch.records):
                     break
+                ledger.check_turn(conn, run)
                 loaded = _straight(conn, table, rows) if fast else _Careful(conn, files, run, batch).load()
                 totals = _with(before, loaded)
                 ledger.close_batch(conn, run.id, LedgerRow(batch.batch, totals, loaded.rejects_key))

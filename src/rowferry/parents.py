@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from rowferry import ledger
 from rowferry.db import Connection
-from rowferry.errors import Never
+from rowferry.errors import StartAgain
 from rowferry.ledger import Run
 from rowferry.s3 import Bucket
 from rowferry.tables import table_of_path
@@ -17,7 +17,7 @@ PARENT_BOUND = dt.timedelta(minutes=15)
 """How long a run waits for a parent's file that is under way."""
 
 
-class ParentNeverCame(Never):
+class ParentNeverCame(StartAgain):
     """A parent's file was under way and did not arrive in time, or its run failed: the child's run fails too."""
 
 
@@ -51,5 +51,5 @@ def _not_ended(conn: Connection, bucket: Bucket, parent: str) -> Iterator[tuple[
         table = table_of_path(version.key.removeprefix("raw/"))
         if table and table.name == parent:
             status = ledger.status_of(conn, bucket.name, version.key, version.id)
-            if status in (None, "failed"):
+            if status == "failed" or (status is None and not version.withdrawn):
                 yield version.key, status == "failed"

@@ -216,7 +216,8 @@ def move(bucket: Bucket, run: Run, own_copy: str, to: str) -> None:
 
 def _has_marked_copy(bucket: Bucket, run: Run, to: str) -> bool:
     places: list[Version] = [*bucket.versions_of(to), *bucket.versions_of(to.removesuffix(".gz"))]
-    younger = (place for place in places if place.modified >= run.uploaded_at)  # by S3's one clock
+    uploaded = run.uploaded_at.replace(microsecond=0)  # by S3's one clock, which counts seconds
+    younger = (place for place in places if place.modified >= uploaded)
     return any((bucket.metadata(place.key, place.id) or {}).get(RUN_MARK) == run.id for place in younger)
 
 
@@ -258,7 +259,7 @@ def _reason(run: Run, report: Report) -> Report:
     """Why the whole file is in errors/, and what to upload again."""
     code, _, message = (report["reason"] or "").partition(": ")
     nothing_withheld = report["read"] > 0 and report["withheld"] == 0
-    again = "rejects" if nothing_withheld else "nothing" if report["status"] == "superseded" else "file"
+    again = "nothing" if report["status"] == "superseded" else "rejects" if nothing_withheld else "file"
     return {
         "run": run.id,
         "key": run.key,

@@ -4,8 +4,8 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 import boto3
@@ -34,13 +34,17 @@ _ABSENT = {"NoSuchKey", "NoSuchVersion", "404"}
 
 @dataclass(frozen=True)
 class Version:
-    """One version of an object. `etag` is without quotes; `modified` is in UTC."""
+    """One version of an object. `etag` is without quotes; `modified` is in UTC.
+
+    `withdrawn`: the object was deleted by its name since, which leaves its versions where they are.
+    """
 
     key: str
     id: str
     etag: str
     size: int
     modified: datetime
+    withdrawn: bool = False
 
 
 class StorageDenied(Never):
@@ -101,15 +105,19 @@ class Bucket:
     def versions(self, prefix: str) -> Iterator[Version]:
         """All versions of all objects whose key begins with a prefix, deletion markers left out."""
         pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix)
+        withdrawn = set[str]()  # a key's marker, where it is the latest, is listed before its versions
         with _errors_as_ours(prefix):
             for page in pages:
-                yield from map(_version, page.get("Versions", ()))
+                withdrawn |= {marker["Key"] for marker in page.get("DeleteMarkers", ()) if marker["IsLatest"]}
+                for found in page.get("Versions", ()):
+                    yield _version(found, found["Key"] in withdrawn)
 
     def versions_of(self, key: str) -> list[Version]:
-        """All versions of one object, oldest first."""
+        """All versions of one object, oldest first; `modified` tells even those of the same second apart."""
         found = [version for version in self.versions(key) if version.key == key]
-        found.reverse()  # S3 lists the newest first, and `modified` counts whole seconds
-        return sorted(found, key=lambda version: version.modified)
+        found.reverse()  # S3 lists the newest first, and counts whole seconds
+        found.sort(key=lambda version: version.modified)
+        return [replace(one, modified=one.modified + timedelta(microseconds=at)) for at, one in enumerate(found)]
 
     def copy(self, version: Version, to: str, metadata: Mapping[str, str]) -> None:
         """Copies one version within the bucket; the copy has `metadata` in place of its own."""
@@ -209,8 +217,9 @@ def _client() -> "S3Client":
     return boto3.client("s3", config=config)
 
 
-def _version(found: "ObjectVersionTypeDef") -> Version:
-    return Version(found["Key"], found["VersionId"], found["ETag"].strip('"'), found["Size"], found["LastModified"])
+def _version(found: "ObjectVersionTypeDef", withdrawn: bool) -> Version:
+    etag = found["ETag"].strip('"')
+    return Version(found["Key"], found["VersionId"], etag, found["Size"], found["LastModified"], withdrawn)
 
 
 @contextmanager

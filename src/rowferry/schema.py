@@ -21,6 +21,8 @@ CREATE TABLE IF NOT EXISTS rowferry_runs (
   status VARCHAR(16) NOT NULL COMMENT 'running, done, refused, gated, superseded, checked or failed',
   stage VARCHAR(16) NOT NULL COMMENT 'the state that the run is in',
   reason TEXT NULL COMMENT 'why it was refused, gated or failed',
+  lasting BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'it failed for a reason that starting it again does not cure',
+  starts INT UNSIGNED NOT NULL DEFAULT 1 COMMENT 'executions that have had it',
   lease_until DATETIME(6) NOT NULL,
   options JSON NOT NULL,
   dialect JSON NULL,

@@ -75,7 +75,7 @@ class Pipeline:
 
     def take_turn(self, id: str) -> str:
         with db.session(self.settings) as conn:
-            return ledger.take_turn(conn, ledger.read(conn, id))
+            return ledger.take_turn(conn, ledger.read(conn, id)).outcome
 
     def load(self, id: str) -> None:
         for batch in self.batches(id):

@@ -172,7 +172,7 @@ def test_another_execution_is_a_duplicate_until_the_first_failed(pipeline: Pipel
     assert pipeline.turn(first.run)
     pipeline.load_batch(first.run, pipeline.batches(first.run)[0])
     with db.session(pipeline.settings) as conn:
-        ledger.fail(conn, "arn:first", "DatabaseUnavailable: for too long")
+        ledger.fail(conn, "arn:first", "DatabaseUnavailable: for too long", lasting=False)
     assert pipeline.read(first.run).status == "failed"
     check_whole(pipeline, pipeline.run(uploaded, "arn:third"))
     assert pipeline.plan(uploaded, "arn:fourth").outcome == "duplicate"
@@ -221,21 +221,6 @@ def test_a_run_may_not_load_before_its_gate_is_open(pipeline: Pipeline) -> None:
     with pytest.raises(BooksDoNotBalance):
         pipeline.load(id)
     assert pipeline.table("departments") == []
-
-
-def test_overlapping_files_take_turns_and_disjoint_ones_do_not_wait(pipeline: Pipeline) -> None:
-    runs = {}
-    for name, body in {"a": "1,A\n9,A\n", "b": "5,B\n", "c": "10,C\n"}.items():
-        runs[name] = pipeline.plan(pipeline.upload(f"raw/departments-{name}.csv", body), f"arn:{name}").run
-        pipeline.validate(runs[name])
-        pipeline.reconcile(runs[name])
-    assert pipeline.turn(runs["a"])
-    assert not pipeline.turn(runs["b"])
-    assert pipeline.turn(runs["c"])
-    assert pipeline.turn(runs["a"]), "asking twice is no harm"
-    pipeline.load(runs["a"])
-    pipeline.summarise(runs["a"])
-    assert pipeline.turn(runs["b"])
 
 
 def test_a_young_child_waits_for_parents_and_an_old_one_does_not(pipeline: Pipeline) -> None:

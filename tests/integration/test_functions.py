@@ -12,6 +12,7 @@ import pytest
 
 from rowferry import db, ledger
 from rowferry.config import Settings
+from rowferry.db import Connection
 from rowferry.s3 import Bucket
 from tests.integration.pipeline import Pipeline
 
@@ -78,7 +79,7 @@ def test_the_functions_take_a_file_all_the_way(functions: Functions, capsys: pyt
     assert (planned["outcome"], planned["records"], planned["batches"]) == ("planned", 12, 1)
     assert functions.call("validate")["outcome"] == "validated"
     assert functions.call("reconcile") == {"outcome": "load", "reason": None}
-    assert functions.call("turn") == {"outcome": "go"}
+    assert functions.call("turn") == {"outcome": "go", "ahead": None, "seconds": 0}
     assert functions.call("load")["inserted"] == 12
     report = functions.call("summarise")["report"]
     assert (report["status"], report["read"], report["inserted"]) == ("done", 12, 12)
@@ -93,7 +94,8 @@ def test_the_functions_take_a_file_all_the_way(functions: Functions, capsys: pyt
 
 def test_a_failure_that_lasts_is_an_answer(functions: Functions) -> None:
     functions.run = "0" * 32
-    assert functions.call("load") == {"outcome": "failed", "reason": f"NotFound: there is no run {'0' * 32}"}
+    reason = f"NotFound: there is no run {'0' * 32}"
+    assert functions.call("load") == {"outcome": "failed", "reason": reason, "start_again": False}
     broken = functions.call("validate", batch={"batch": 0})
     assert broken["reason"] == "the event makes no sense: batch.chunks: Field required"
 
@@ -121,6 +123,33 @@ def test_a_failed_run_is_recorded_with_its_reason_and_can_be_started_again(funct
         run = ledger.read(conn, functions.run)
     assert (run.status, run.execution, run.reason) == ("failed", execution, answer["reason"])
     assert functions.call("fail", state={"step": {"answer": {"outcome": "failed", "reason": "why"}}})["reason"] == "why"
+
+
+def test_what_the_sweep_answers_starts_the_run_again(functions: Functions) -> None:
+    run = functions.plan()["run"]
+    functions.call("fail")
+    swept = functions.call("sweep")
+    assert (swept["outcome"], swept["after"], len(swept["events"])) == ("all", None, 1)
+    planned = functions.call("plan", detail=swept["events"][0]["detail"], execution="arn:the-sweeps")
+    assert (planned["outcome"], planned["run"]) == ("planned", run)
+    assert functions.call("sweep")["events"] == []
+
+
+@pytest.mark.parametrize(
+    ("state", "lasting"),
+    [
+        ({"error": {"Error": "States.Timeout", "Cause": ""}}, 0),
+        ({"step": {"answer": {"outcome": "failed", "reason": "DatabaseError: a right is missing"}}}, 1),
+        ({"outcome": "failed", "reason": "SettingError: DB_HOST is missing", "start_again": False}, 1),
+        ({"step": {"answer": {"outcome": "failed", "reason": "TurnBlocked: by another", "start_again": True}}}, 0),
+    ],
+)
+def test_a_failure_that_starting_again_does_not_cure_is_marked(
+    functions: Functions, conn: Connection, state: dict[str, Any], lasting: int
+) -> None:
+    functions.plan()
+    functions.call("fail", state=state)
+    assert db.rows(conn, "SELECT lasting FROM rowferry_runs") == [{"lasting": lasting}]
 
 
 def test_a_batch_that_failed_says_why_in_the_run_though_step_functions_does_not(functions: Functions) -> None:

@@ -64,11 +64,11 @@ def test_a_child_fails_with_its_parents_run_and_goes_on_after_it(pipeline: Pipel
     parent = pipeline.upload("raw/departments.csv", "1,A\n2,B\n")
     pipeline.plan(parent, "arn:parent")
     with db.session(pipeline.settings) as conn:
-        ledger.fail(conn, "arn:parent", "why")
+        ledger.fail(conn, "arn:parent", "why", lasting=False)
     with pytest.raises(ParentNeverCame, match=r"raw/departments\.csv, whose run failed"):
         pipeline.reconcile(child)
     with db.session(pipeline.settings) as conn:
-        ledger.fail(conn, "arn:child", "its parent")
+        ledger.fail(conn, "arn:child", "its parent", lasting=False)
     pipeline.run(parent, "arn:parent again")
     (version,) = pipeline.bucket.versions_of("raw/hired_employees.csv")
     assert pipeline.run(Uploaded(version.key, version.etag, version.id), "arn:child again")["inserted"] == 2
@@ -80,7 +80,7 @@ def test_a_parents_run_that_failed_long_ago_and_whose_file_is_gone_is_not_waited
     parent = pipeline.upload("raw/departments.csv", "1,A\n")
     pipeline.plan(parent, "arn:parent")
     with db.session(pipeline.settings) as conn:
-        ledger.fail(conn, "arn:parent", "why")
+        ledger.fail(conn, "arn:parent", "why", lasting=False)
     for version in pipeline.bucket.versions_of("raw/departments.csv"):
         pipeline.bucket.delete(version)
     assert pipeline.reconcile(child) == "withhold"
@@ -116,7 +116,7 @@ def test_a_parent_that_goes_between_reconcile_and_load_makes_rejects_and_no_orph
 def test_the_bound_counts_from_the_claim_of_the_execution_that_has_the_run(
     pipeline: Pipeline, child: str, conn: Connection
 ) -> None:
-    ledger.fail(conn, "arn:child", "whatever")
+    ledger.fail(conn, "arn:child", "whatever", lasting=False)
     db.run(
         conn,
         "UPDATE rowferry_runs SET started_at = started_at - INTERVAL 1 DAY, claimed_at = claimed_at - INTERVAL 1 DAY",

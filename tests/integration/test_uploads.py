@@ -7,7 +7,6 @@ import tracemalloc
 
 import pytest
 
-from rowferry.plan import Uploaded
 from tests.integration.pipeline import Pipeline
 
 MEBIBYTE = 1024 * 1024
@@ -158,43 +157,6 @@ def test_an_uncorrected_reject_file_comes_back_whole(pipeline: Pipeline) -> None
     text = pipeline.bucket.read_all(report["rejects_key"])
     again = pipeline.migrate("raw/departments-again.csv", text)
     assert (again["read"], again["rejected"], again["status"]) == (3, 3, "gated")
-
-
-def to_turn(pipeline: Pipeline, uploaded: Uploaded) -> str:
-    id = pipeline.plan(uploaded).run
-    pipeline.validate(id)
-    assert pipeline.reconcile(id) == "load"
-    return id
-
-
-def test_a_newer_version_waits_for_an_older_one_that_was_claimed_before_it(pipeline: Pipeline) -> None:
-    older = pipeline.plan(pipeline.upload("raw/departments.csv", "1,Older\n")).run
-    newer = to_turn(pipeline, pipeline.upload("raw/departments.csv", "1,Newer\n"))
-    assert pipeline.take_turn(newer) == "wait", "the older one is still in Plan"
-    pipeline.validate(older)
-    assert pipeline.reconcile(older) == "load"
-    assert pipeline.take_turn(older) == "go"
-    pipeline.load(older)
-    pipeline.summarise(older)
-    assert pipeline.take_turn(newer) == "go"
-    pipeline.load(newer)
-    assert pipeline.table("departments") == [(1, "Newer")]
-
-
-def test_an_older_version_that_comes_to_its_turn_after_a_newer_one_was_loaded_is_superseded(pipeline: Pipeline) -> None:
-    first = pipeline.upload("raw/departments.csv", "1,Older\n2,\n")
-    with_time_between(pipeline)
-    newer = to_turn(pipeline, pipeline.upload("raw/departments.csv", "1,Newer\n"))
-    assert pipeline.take_turn(newer) == "go"
-    older = to_turn(pipeline, first)
-    assert pipeline.take_turn(older) == "wait"
-    pipeline.load(newer)
-    pipeline.summarise(newer)
-    assert pipeline.take_turn(older) == "superseded"
-    report = pipeline.summarise(older)
-    assert (report["status"], report["read"], report["rejected"], report["withheld"]) == ("superseded", 2, 1, 1)
-    assert pipeline.table("departments") == [(1, "Newer")]
-    assert list(pipeline.bucket.keys("raw/")) == []
 
 
 def test_a_key_of_a_thousand_bytes_ends_under_keys_that_s3_takes(pipeline: Pipeline) -> None:

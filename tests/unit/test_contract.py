@@ -51,6 +51,13 @@ def machine() -> str:
     return (ROOT / "statemachine/migrate.asl.json").read_text()
 
 
+MACHINES = {"Migrate": "migrate.asl.json", "Sweep": "sweep.asl.json"}
+
+
+def definition_of(name: str) -> str:
+    return (ROOT / "statemachine" / MACHINES[name]).read_text()
+
+
 def test_each_handler_in_the_template_exists_and_each_function_file_is_in_it(functions: dict[str, Any]) -> None:
     handlers = {properties["Handler"] for properties in functions.values()}
     files = {path.stem for path in (ROOT / "functions").glob("*.py")} - {"runtime"}
@@ -82,25 +89,33 @@ def test_each_parameter_is_used_and_shown_in_a_group(template: dict[str, Any]) -
         assert re.search(rf"!Ref {name}\b|\${{{name}}}", text), f"{name} is used nowhere"
 
 
-def test_each_substitution_of_the_state_machine_is_given(template: dict[str, Any], machine: str) -> None:
-    given = set(template["Resources"]["Migrate"]["Properties"]["DefinitionSubstitutions"])
-    assert set(re.findall(r"\${(\w+)}", machine)) == given
+def test_each_definition_belongs_to_a_state_machine() -> None:
+    assert {path.name for path in (ROOT / "statemachine").iterdir()} == set(MACHINES.values())
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_each_substitution_of_a_state_machine_is_given(template: dict[str, Any], name: str) -> None:
+    properties = template["Resources"][name]["Properties"]
+    assert properties["DefinitionUri"] == f"statemachine/{MACHINES[name]}"
+    assert set(re.findall(r"\${(\w+)}", definition_of(name))) == set(properties["DefinitionSubstitutions"])
 
 
 def substituted(machine: str) -> dict[str, Any]:
     """The definition as it is deployed, with made-up names."""
     text = re.sub(r"\${(\w+)Concurrency}", "2", machine)
     text = re.sub(r"\${(\w+Function)}", r"arn:aws:lambda:us-east-1:123456789012:function:\1", text)
+    text = text.replace("${Migrate}", "arn:aws:states:us-east-1:123456789012:stateMachine:a-stack-migrate")
     loaded = json.loads(text.replace("${Bucket}", "a-bucket"))
     assert isinstance(loaded, dict)
     return loaded
 
 
-def test_cfn_lint_finds_nothing_in_the_state_machine(machine: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", MACHINES)
+def test_cfn_lint_finds_nothing_in_a_state_machine(name: str, tmp_path: Path) -> None:
     """`sam validate --lint` does not look into AWS::Serverless::StateMachine, so it is wrapped in the raw type."""
     raw = {
         "Type": "AWS::StepFunctions::StateMachine",
-        "Properties": {"RoleArn": "arn:aws:iam::123456789012:role/any", "Definition": substituted(machine)},
+        "Properties": {"RoleArn": "arn:aws:iam::123456789012:role/any", "Definition": substituted(definition_of(name))},
     }
     path = tmp_path / "machine.json"
     path.write_text(json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Machine": raw}}))

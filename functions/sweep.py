@@ -1,0 +1,38 @@
+"""SweepFunction: which uploads nobody is at work on, as events to start executions with."""
+
+import datetime as dt
+
+from pydantic import BaseModel, Field
+
+from rowferry import db
+from rowferry.s3 import Version
+from rowferry.sweep import sweep
+from runtime import Answer, bucket, handler, logger, settings
+
+
+class Begun(BaseModel):
+    """`after`: where the answer before this one ended. Younger uploads without a run may still have their event."""
+
+    older_than_minutes: float = Field(10, ge=0)
+    after: tuple[str, str] | None = None
+
+
+@handler(Begun)
+def handle(event: Begun) -> Answer:
+    now = settings()
+    uploaded_before = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=event.older_than_minutes)
+    with db.session(now) as conn:
+        swept = sweep(conn, bucket(now.bucket), uploaded_before, event.after or ("", ""))
+    logger.info("swept", extra={"to_start": len(swept.versions), "more": swept.after is not None})
+    return {
+        "outcome": "more" if swept.after else "all",
+        "after": swept.after,
+        "older_than_minutes": event.older_than_minutes,
+        "events": [_event(now.bucket, version) for version in swept.versions],
+    }
+
+
+def _event(name: str, version: Version) -> Answer:
+    """As EventBridge would announce it."""
+    found = {"key": version.key, "etag": version.etag, "version-id": version.id}
+    return {"source": "rowferry.sweep", "detail": {"bucket": {"name": name}, "object": found}}
