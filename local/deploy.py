@@ -26,6 +26,7 @@ class Deployment(BaseModel):
 
     bucket: str
     state_machine_arn: str
+    sweep_arn: str
 
 
 def build(folder: Path, template: Path = ROOT / "template.yaml") -> Path:
@@ -66,7 +67,11 @@ def outputs(emulator: Emulator) -> Deployment:
     (stack,) = client.describe_stacks(StackName=STACK)["Stacks"]
     found = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
     try:
-        return Deployment(bucket=found["BucketName"], state_machine_arn=found["StateMachineArn"])
+        return Deployment(
+            bucket=found["BucketName"],
+            state_machine_arn=found["StateMachineArn"],
+            sweep_arn=found["SweepStateMachineArn"],
+        )
     except KeyError as missing:
         raise LocalError(f"template.yaml has no output {missing}: the stack can't be used without it") from missing
 

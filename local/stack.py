@@ -85,6 +85,7 @@ class Stack(BaseModel):
             **self.emulator.environment(),
             "ROWFERRY_BUCKET": self.deployment.bucket,
             "ROWFERRY_STATE_MACHINE_ARN": self.deployment.state_machine_arn,
+            "ROWFERRY_SWEEP_ARN": self.deployment.sweep_arn,
             "ROWFERRY_API_URL": self.api.url,
             "ROWFERRY_API_TOKEN": self.api_token,
             "MYSQL_HOST": self.mysql.host,

@@ -34,6 +34,7 @@ class World:
         self.states = boto3.client("stepfunctions", **options)
         self.bucket = env["ROWFERRY_BUCKET"]
         self.machine = env["ROWFERRY_STATE_MACHINE_ARN"]
+        self.sweep_machine = env["ROWFERRY_SWEEP_ARN"]
         self.api = httpx.Client(base_url=env["ROWFERRY_API_URL"], timeout=30)
 
     def close(self) -> None:
@@ -80,6 +81,11 @@ class World:
         arn = self.states.start_execution(stateMachineArn=self.machine, input=json.dumps(event))["executionArn"]
         return self.end_of(arn)
 
+    def sweep(self, **asked: Any) -> dict[str, Any]:
+        """Starts the sweep and waits for its end."""
+        arn = self.states.start_execution(stateMachineArn=self.sweep_machine, input=json.dumps(asked))["executionArn"]
+        return self.end_of(arn)
+
     def end_of(self, arn: str) -> dict[str, Any]:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
@@ -112,13 +118,18 @@ class World:
             cursor.execute(sql, args or None)
             return list(cursor.fetchall())
 
-    def empty_tables(self) -> None:
+    def execute(self, *statements: str) -> None:
+        """In one transaction."""
         assert self.stack.mysql
-        self.wait_until_idle()
         with closing(self.stack.mysql.connect()) as conn, conn.cursor() as cursor:
-            for table in ("hired_employees", "jobs", "departments", "rowferry_batches", "rowferry_runs"):
-                cursor.execute(f"DELETE FROM {table}")
+            for statement in statements:
+                cursor.execute(statement)
             conn.commit()
+
+    def empty_tables(self) -> None:
+        self.wait_until_idle()
+        tables = ("hired_employees", "jobs", "departments", "rowferry_batches", "rowferry_runs")
+        self.execute(*[f"DELETE FROM {table}" for table in tables])
         for key in self.keys("raw/"):
             self.s3.delete_object(Bucket=self.bucket, Key=key)
 

@@ -1,0 +1,52 @@
+"""The scheduled sweep on the deployed template: what its event never announced, and what failed and may be repeated."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import boto3
+
+from rowferry import db, ledger
+from rowferry.config import Options, Settings
+from rowferry.s3 import Bucket
+from tests.e2e.world import World
+
+
+@contextmanager
+def unannounced(world: World) -> Iterator[None]:
+    """Uploads start nothing."""
+    assert world.stack.emulator
+    events = boto3.client("events", **world.stack.emulator.client_options())
+    (rule,) = [rule["Name"] for rule in events.list_rules()["Rules"] if "aws.s3" in rule.get("EventPattern", "")]
+    events.disable_rule(Name=rule)
+    try:
+        yield
+    finally:
+        events.enable_rule(Name=rule)
+        events.close()
+
+
+def test_an_upload_that_nobody_announced_is_loaded_by_the_sweep(world: World) -> None:
+    with unannounced(world):
+        version = world.upload("raw/departments.csv", "1,A\n")
+        assert world.sweep()["status"] == "SUCCEEDED"
+        assert world.rows("SELECT * FROM rowferry_runs") == [], "by default it leaves uploads ten minutes"
+        assert world.sweep(older_than_minutes=0)["status"] == "SUCCEEDED"
+        assert world.report(version)["inserted"] == 1
+
+
+def test_a_run_that_failed_for_a_passing_reason_is_started_again_by_the_sweep(world: World) -> None:
+    with unannounced(world):
+        version = world.upload("raw/departments.csv", "1,A\n")
+    (uploaded,) = Bucket(world.bucket, world.s3).versions_of("raw/departments.csv")
+    id = ledger.run_id(world.bucket, uploaded.key, version)
+    claim = ledger.Claim(
+        id, world.bucket, uploaded.key, version, uploaded.etag, uploaded.modified, "departments", "load", "x", Options()
+    )
+    assert world.stack.mysql
+    with db.session(Settings.from_env(world.stack.mysql.environment())) as conn:
+        ledger.claim(conn, claim)
+        ledger.fail(conn, "x", "DatabaseUnavailable: for an hour", lasting=False)
+    assert world.sweep()["status"] == "SUCCEEDED"
+    world.wait_until_idle()
+    assert world.report(version)["inserted"] == 1
+    assert world.rows("SELECT starts FROM rowferry_runs") == [(2,)]
