@@ -21,18 +21,27 @@ class Emulator(BaseModel):
     process: Process
     port: int
     folder: Path
+    keeps: bool = False
+    """What it holds outlasts a clean end: `start_again`."""
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     @classmethod
-    def start(cls, folder: Path, port: int | None = None) -> Self:
+    def start(cls, folder: Path, port: int | None = None, keeps: bool = False) -> Self:
         """Starts an empty one; what it leaves behind is under folder/aws, which is emptied first."""
         home = folder.resolve() / "aws"
         shutil.rmtree(home, ignore_errors=True)
         (home / "tmp").mkdir(parents=True)
-        port = port or chosen_port("ROWFERRY_AWS_PORT")
+        return cls._spawn(home, port or chosen_port("ROWFERRY_AWS_PORT"), keeps)
+
+    def start_again(self) -> Self:
+        """With what one that `keeps` held when it was stopped; executions that were going on have failed."""
+        return self._spawn(self.folder, self.port, self.keeps)
+
+    @classmethod
+    def _spawn(cls, home: Path, port: int, keeps: bool) -> Self:
         env = bare_environment(
             TMPDIR=str(home / "tmp"),
             GATEWAY_PORT=str(port),
@@ -40,9 +49,13 @@ class Emulator(BaseModel):
             MINISTACK_HOST="127.0.0.1",
             IOT_MTLS_ENABLED="0",
             SFTP_ENABLED="0",
+            PERSIST_STATE=str(int(keeps)),
+            STATE_DIR=str(home / "state"),
+            S3_PERSIST=str(int(keeps)),
+            S3_DATA_DIR=str(home / "s3"),
         )
         log = home / "ministack.log"
-        emulator = cls(process=spawn([MINISTACK], log, env, home), port=port, folder=home)
+        emulator = cls(process=spawn([MINISTACK], log, env, home), port=port, folder=home, keeps=keeps)
         wait_until_ready("MiniStack", emulator.process, log, lambda: answers(f"{emulator.url}/_ministack/health"))
         return emulator
 

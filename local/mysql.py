@@ -70,6 +70,16 @@ class MySQLServer(BaseModel):
         launch.statements.unlink()
         return server
 
+    def start_again(self) -> Self:
+        """A server on the data that this one left, however it ended: same port, same passwords."""
+        found = find(allow_stand_in=True)
+        tls = Certificates(self.ca, self.ca.with_name("server.pem"), self.ca.with_name("server-key.pem"))
+        launch = Launch(found, self.folder, self.port, tls)
+        process = spawn(launch.command(*launch.server_options()), launch.log, bare_environment(), self.folder)
+        server = self.model_copy(update={"process": process})
+        wait_until_ready(self.program, process, launch.log, server.answers)
+        return server
+
     def answers(self) -> bool:
         try:
             with closing(self.connect()):

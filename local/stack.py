@@ -36,6 +36,8 @@ class Stack(BaseModel):
     started: datetime | None = None
     mysql: MySQLServer | None = None
     emulator: Emulator | None = None
+    keeps: bool = False
+    """The emulator can be stopped and started again with what it holds."""
     deployment: Deployment | None = None
     api: Api | None = None
     api_token: str = ""
@@ -77,6 +79,16 @@ class Stack(BaseModel):
             shutil.rmtree(self.folder / data, ignore_errors=True)
         (self.folder / "stack.json").unlink(missing_ok=True)
 
+    def api_environment(self) -> dict[str, str]:
+        """What the API is started with."""
+        assert self.mysql and self.emulator and self.deployment
+        return {
+            **self.mysql.environment(),
+            **self.emulator.environment(),
+            "BUCKET": self.deployment.bucket,
+            "API_TOKEN": self.api_token,
+        }
+
     def environment(self) -> dict[str, str]:
         """For any shell or program that works with the running stack."""
         if not (self.mysql and self.emulator and self.deployment and self.api):
@@ -101,7 +113,7 @@ def state_folder() -> Path:
     return Path(os.environ.get("ROWFERRY_STATE") or ROOT / ".local").absolute()
 
 
-def up(folder: Path, say: Say = print, allow_stand_in: bool = False) -> Stack:
+def up(folder: Path, say: Say = print, allow_stand_in: bool = False, keeps: bool = False) -> Stack:
     """A running stack: the one that is there, or a new one. About half a minute, a quarter with a warm build cache.
 
     Raises: LocalError, and whatever was started for it is ended again.
@@ -116,7 +128,7 @@ def up(folder: Path, say: Say = print, allow_stand_in: bool = False) -> Stack:
             say("the API is down: starting it again")
         else:
             begin_afresh(stack, say)
-            stack = Stack(folder=folder, started=datetime.now(UTC))
+            stack = Stack(folder=folder, started=datetime.now(UTC), keeps=keeps)
         try:
             Start(stack, say).carry_out(allow_stand_in)
         except BaseException:
@@ -135,9 +147,9 @@ def down(folder: Path, say: Say = print) -> None:
 
 
 @contextmanager
-def running(folder: Path, say: Say = print) -> Iterator[Stack]:
+def running(folder: Path, say: Say = print, keeps: bool = False) -> Iterator[Stack]:
     """A stack for as long as a test needs it."""
-    stack = up(folder, say)
+    stack = up(folder, say, keeps=keeps)
     try:
         yield stack
     finally:
@@ -178,7 +190,7 @@ class Start:
         self.done(f"{server.program} on port {server.port}{stand_in}")
 
     def start_emulator(self) -> None:
-        self.stack.emulator = Emulator.start(self.stack.folder)
+        self.stack.emulator = Emulator.start(self.stack.folder, keeps=self.stack.keeps)
         self.stack.write()
         self.done(f"MiniStack, the emulated AWS, on port {self.stack.emulator.port}")
 
@@ -200,18 +212,10 @@ class Start:
         self.done(f"template.yaml built and deployed by SAM, bucket {self.stack.deployment.bucket}")
 
     def start_api(self) -> None:
-        mysql, emulator, deployment = self.stack.mysql, self.stack.emulator, self.stack.deployment
-        assert mysql and emulator and deployment
         port = self.stack.api.port if self.stack.api else self.api_port
         if self.stack.api:
             self.stack.api.stop()
-        env = {
-            **mysql.environment(),
-            **emulator.environment(),
-            "BUCKET": deployment.bucket,
-            "API_TOKEN": self.stack.api_token,
-        }
-        self.stack.api = Api.start(self.stack.folder, env, port)
+        self.stack.api = Api.start(self.stack.folder, self.stack.api_environment(), port)
         self.stack.write()
         self.done(f"the validator API at {self.stack.api.url}")
 
