@@ -4,7 +4,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test unit integration e2e up down status env demo build deploy bench clean
+.PHONY: help install lock format check test unit integration e2e chaos load up down status env demo build deploy bench clean
 
 suitable = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
@@ -49,6 +49,12 @@ integration: install ## the tests against a MySQL server of their own
 
 e2e: install ## the tests of the deployed template, on a local stack of their own
 	@$(LEVEL) tests/e2e
+
+chaos: install ## faults by the hundred while files are on their way; FAULTS=200, SEED=a number, ten to twenty minutes
+	@$(BIN)/python -m tests.chaos $(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
+
+load: install ## 2,000 small files, then one of two million rows, and what they needed; about half an hour
+	@$(BIN)/python -m tests.chaos.load
 
 up: install ## start the local stack: MySQL, the emulated AWS with our template, the API
 	@$(BIN)/python -m local up

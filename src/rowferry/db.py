@@ -25,7 +25,7 @@ Connection: TypeAlias = "connections.Connection[Cursor]"
 
 _SESSION = (
     "SET SESSION time_zone = '+00:00', transaction_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 20,"
-    " wait_timeout = 900, net_read_timeout = 60, net_write_timeout = 60, sql_mode ="
+    " lock_wait_timeout = 20, wait_timeout = 900, net_read_timeout = 60, net_write_timeout = 60, sql_mode ="
     " 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,"
     "ONLY_FULL_GROUP_BY'"
 )

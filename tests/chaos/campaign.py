@@ -207,7 +207,7 @@ class Campaign:
             wrong += [f"{file.key} still has its turn"] if turn else []
             wrong += [f"{file.key}: {words}" for words in self._books(file, id, status, told, partly)]
             wrong += [f"{file.key}: {words}" for words in self._places(file, id, status, told)]
-        wrong += self._tables_differ()
+        wrong += self.tables_differ()
         wrong += self._left_behind()
         self.figures.differences += wrong
 
@@ -268,7 +268,8 @@ class Campaign:
         found = self.arena.world.s3.get_object(Bucket=self.arena.world.bucket, Key=key, VersionId=version)
         return bytes(found["Body"].read())
 
-    def _tables_differ(self) -> list[str]:
+    def tables_differ(self) -> list[str]:
+        """In words, where the tables are not the oracle's."""
         wrong = []
         for table, expected in self._tables.items():
             found = {row[0]: tuple(map(str, row[1:])) for row in self.arena.world.rows(f"SELECT * FROM {table}")}

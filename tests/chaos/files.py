@@ -119,10 +119,10 @@ class Writer:
     def children(self, rows: int, also: int | None = None) -> File:
         """Hired employees with some faults; some refer to the department `also`, whose file lies there already.
 
-        One in six has orphans, for which a run waits until its file is a minute old.
+        One in twenty has orphans, for which a run waits until its file is a minute old.
         """
         begin = self._dice.randrange(1, 6_000)
-        orphans = self._dice.random() < 1 / 6
+        orphans = self._dice.random() < 1 / 20
         records = [self._child(i, also, orphans) for i in range(begin, begin + rows)]
         if self._dice.random() < 0.5:
             self._dice.shuffle(records)
