@@ -51,6 +51,23 @@ class Settings:
         return cls(**values, options=_options(env))
 
 
+@dataclass(frozen=True)
+class BootstrapSettings:
+    """For making a database ready: the application's own settings, an administrator's, and those of who only reads."""
+
+    app: Settings
+    admin_user: str
+    admin_password: str = field(repr=False)
+    bi_user: str
+    bi_password: str = field(repr=False)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "BootstrapSettings":
+        """Raises: SettingError naming the variable that is missing or makes no sense."""
+        names = ("admin_user", "admin_password", "bi_user", "bi_password")
+        return cls(Settings.from_env(env), **{name: _value(env, name, str) for name in names})
+
+
 def _options(env: Mapping[str, str]) -> Options:
     readers: dict[str, Callable[[str], Any]] = {
         "batch_chunks": _positive,
