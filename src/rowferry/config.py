@@ -25,7 +25,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the parts are. `db_tls_ca` is a PEM file's path; empty: no TLS, for a stand-in server without it."""
+    """Where the parts are.
+
+    `db_tls_ca` is the path of a PEM file with the authorities that the server's certificate may come from, or `rds` for
+    those that come with this package; empty: no TLS, for a stand-in server without it.
+    """
 
     db_host: str
     db_port: int
