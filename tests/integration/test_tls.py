@@ -26,12 +26,12 @@ SAME_ADDRESS = "127.1"  # 127.0.0.1 by another name, which the certificate does 
 @pytest.fixture(params=["another authority", "RDS's authorities", "another name"])
 def refused(request: pytest.FixtureRequest, database: Settings, tmp_path: Path) -> Settings:
     """Settings that do not fit the server's certificate."""
-    changes = {
-        "another authority": {"db_tls_ca": str(make_certificates(tmp_path).ca)},
-        "RDS's authorities": {"db_tls_ca": "rds"},
-        "another name": {"db_host": SAME_ADDRESS},
+    wrong = {
+        "another authority": replace(database, db_tls_ca=str(make_certificates(tmp_path).ca)),
+        "RDS's authorities": replace(database, db_tls_ca="rds"),
+        "another name": replace(database, db_host=SAME_ADDRESS),
     }
-    return replace(database, **changes[request.param])
+    return wrong[request.param]
 
 
 def test_the_right_authority_and_name_are_let_in_by_tls(database: Settings) -> None:
@@ -51,7 +51,7 @@ def test_the_functions_refuse(refused: Settings, monkeypatch: pytest.MonkeyPatch
     for name in ("host", "port", "user", "password", "name", "tls_ca"):
         monkeypatch.setenv(f"DB_{name.upper()}", str(getattr(refused, f"db_{name}")))
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Rowferry")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "rowferry")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "tls")  # a logger of its own, bound to this test's stderr
     for module in ("turn", "runtime"):  # with this test's environment
         monkeypatch.delitem(sys.modules, module, raising=False)
     event = json.loads((ROOT / "events/turn.json").read_text())
