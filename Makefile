@@ -35,9 +35,10 @@ format: install ## format the code and mend what ruff can mend (changes files)
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format --quiet
 
-check: install ## ruff, mypy, sam validate, the state machine linted, the contract test; changes nothing
+check: install ## ruff, mypy, shellcheck, sam validate, the state machine linted, the contract test; changes nothing
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/shellcheck api_ec2/instance/*.sh .ci/run
 	@$(BIN)/mypy $(wildcard src functions api_ec2 local bench tests)
 	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
 	@$(BIN)/python -m pytest --quiet --no-header tests/unit/test_contract.py
