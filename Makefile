@@ -4,7 +4,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test unit integration e2e chaos load up down status env demo build deploy bench clean
+.PHONY: help install lock rds-ca format check test unit integration e2e chaos load up down status env demo build deploy bench clean
 
 suitable = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
@@ -28,13 +28,17 @@ lock: install ## compile the requirement lists (*.in) to hash-pinned files; UPGR
 	@$(LOCK) -o api_ec2/requirements.txt api_ec2/requirements.in
 	@for set in dev sam ministack; do $(LOCK) -o requirements/$$set.txt requirements/$$set.in || exit 1; done
 
+rds-ca: install ## renew RDS's certificate authorities (src/rowferry/rds-ca.pem); BUNDLE=file where AWS is out of reach
+	@$(BIN)/python -m local.rds_ca $(BUNDLE)
+
 format: install ## format the code and mend what ruff can mend (changes files)
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format --quiet
 
-check: install ## ruff, mypy, sam validate, the state machine linted, the contract test; changes nothing
+check: install ## ruff, mypy, shellcheck, sam validate, the state machine linted, the contract test; changes nothing
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/shellcheck api_ec2/instance/*.sh .ci/run
 	@$(BIN)/mypy $(wildcard src functions api_ec2 local bench tests)
 	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
 	@$(BIN)/python -m pytest --quiet --no-header tests/unit/test_contract.py

@@ -20,6 +20,7 @@ from typing import Any
 
 import boto3
 
+from local.mysql import ADMIN
 from local.samples import write_samples
 from local.stack import Stack, running
 from rowferry import db
@@ -131,8 +132,11 @@ class Bench:
             cursor.execute(f"TRUNCATE TABLE {TABLE}")
 
     def _connect(self) -> Any:
-        assert self._stack.mysql
-        return db.connect(Settings.from_env(self._stack.mysql.environment()))
+        """As the administrator: the application may not empty or make tables."""
+        mysql = self._stack.mysql
+        assert mysql
+        as_admin = {"DB_USER": ADMIN, "DB_PASSWORD": mysql.admin_password}
+        return db.connect(Settings.from_env(mysql.environment() | as_admin))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,8 @@ BUILD = TOOLS / "sam-build"
 STACK = "rowferry"
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 """MiniStack runs every Python function on this machine's Python, so the layer is built for it."""
+ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+MACHINE = {"PythonRuntime": RUNTIME, "Architecture": ARCHITECTURE}
 
 
 class Deployment(BaseModel):
@@ -35,7 +38,7 @@ def build(folder: Path, template: Path = ROOT / "template.yaml") -> Path:
     All stacks of this clone share one build, since sam's cache belongs to its folder; `one_at_a_time` guards it.
     """
     places = ["--build-dir", str(BUILD / "build"), "--cache-dir", str(BUILD / "cache"), "--cached"]
-    parameters = ["--parameter-overrides", f"PythonRuntime={RUNTIME}"]
+    parameters = ["--parameter-overrides", *(f"{name}={value}" for name, value in MACHINE.items())]
     with one_at_a_time():
         log = folder / "sam-build.log"
         sam(["build", "--template", str(template), *places, *parameters], log, {"AWS_DEFAULT_REGION": "us-east-1"})
@@ -50,22 +53,24 @@ def one_at_a_time() -> Iterator[None]:
         yield
 
 
-def deploy(template: Path, emulator: Emulator, parameters: Mapping[str, str], folder: Path) -> Deployment:
+def deploy(
+    template: Path, emulator: Emulator, parameters: Mapping[str, str], folder: Path, stack: str = STACK
+) -> Deployment:
     """sam deploy of a built template. The parameters are on the command line, the local password among them."""
-    overrides = [f"{name}={value}" for name, value in {"PythonRuntime": RUNTIME, **parameters}.items() if value]
-    command = ["deploy", "--template-file", str(template), "--stack-name", STACK, "--resolve-s3"]
+    overrides = [f"{name}={value}" for name, value in {**MACHINE, **parameters}.items() if value]
+    command = ["deploy", "--template-file", str(template), "--stack-name", stack, "--resolve-s3"]
     quiet = ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
     allow = ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
     log = folder / "sam-deploy.log"
     with one_at_a_time():
         sam([*command, *allow, *quiet, "--parameter-overrides", *overrides], log, emulator.environment())
-    return outputs(emulator)
+    return outputs(emulator, stack)
 
 
-def outputs(emulator: Emulator) -> Deployment:
+def outputs(emulator: Emulator, stack: str = STACK) -> Deployment:
     client = boto3.client("cloudformation", **emulator.client_options())
-    (stack,) = client.describe_stacks(StackName=STACK)["Stacks"]
-    found = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    (described,) = client.describe_stacks(StackName=stack)["Stacks"]
+    found = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
     try:
         return Deployment(
             bucket=found["BucketName"],

@@ -10,6 +10,7 @@ import secrets
 import shutil
 import ssl
 import subprocess
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Self
@@ -20,10 +21,20 @@ from pydantic import BaseModel, ConfigDict
 from local.certificates import Certificates, make_certificates
 from local.mysqld import IMAGE, Program, find
 from local.processes import LocalError, Process, bare_environment, chosen_port, private, spawn, tail, wait_until_ready
+from rowferry import db, schema
+from rowferry.bootstrap import APP_CONNECTIONS, bootstrap
+from rowferry.config import BootstrapSettings, Settings
 
 DATABASE = USER = "rowferry"
-MAX_USER_CONNECTIONS = 30
-"""As in the template: whatever runs, the application holds no more than these."""
+ADMIN = "rowferry_admin"
+BI_USER = "rowferry_bi"
+MASTER_RIGHTS = (
+    "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, RELOAD, PROCESS, REFERENCES, INDEX, ALTER, SHOW DATABASES,"
+    " CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, REPLICATION SLAVE, REPLICATION CLIENT, CREATE VIEW, SHOW VIEW,"
+    " CREATE ROUTINE, ALTER ROUTINE, CREATE USER, EVENT, TRIGGER, CREATE ROLE, DROP ROLE, APPLICATION_PASSWORD_ADMIN,"
+    " ROLE_ADMIN, XA_RECOVER_ADMIN"
+)
+"""What the RDS User Guide lists under "Master user account privileges", but SET_USER_ID, which 8.4 has no more."""
 
 
 class MySQLServer(BaseModel):
@@ -38,6 +49,8 @@ class MySQLServer(BaseModel):
     port: int
     user: str = USER
     password: str
+    admin_password: str
+    bi_password: str
     root_password: str
     database: str = DATABASE
     ca: Path
@@ -54,20 +67,14 @@ class MySQLServer(BaseModel):
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
         launch = Launch(program, home, port or chosen_port("ROWFERRY_MYSQL_PORT"), make_certificates(home))
-        password, root_password = secrets.token_hex(16), secrets.token_hex(16)
+        words = {name: secrets.token_hex(16) for name in PASSWORDS}
         launch.initialise()
-        process = launch.start(first_statements(password, root_password))
-        server = cls(
-            process=process,
-            program=program.name,
-            folder=home,
-            port=launch.port,
-            password=password,
-            root_password=root_password,
-            ca=launch.certificates.ca,
-        )
+        process = launch.start(first_statements(program, words))
+        port, ca = launch.port, launch.certificates.ca
+        server = cls(process=process, program=program.name, folder=home, port=port, ca=ca, **words)
         wait_until_ready(program.name, process, launch.log, server.answers)
         launch.statements.unlink()
+        server.make_ready(program)
         return server
 
     def start_again(self) -> Self:
@@ -82,18 +89,32 @@ class MySQLServer(BaseModel):
 
     def answers(self) -> bool:
         try:
-            with closing(self.connect()):
+            with closing(self.connect("root")):
                 return True
         except pymysql.MySQLError:
             return False
 
+    def make_ready(self, program: Program) -> None:
+        """Users, rights and tables as on RDS, by the same code. A stand-in has another way to change passwords."""
+        if program.is_mariadb:
+            with db.session(Settings.from_env(self.environment())) as conn:
+                schema.create(conn)
+        else:
+            bootstrap(BootstrapSettings.from_env(self.environment() | self.admin_environment()))
+
     def connect(self, user: str = USER) -> "pymysql.Connection[pymysql.cursors.Cursor]":
-        """As the application's user, or as "root" for what only an administrator may do."""
+        """As the application's user, as the administrator that an RDS instance has, as who only reads, or as "root"."""
+        passwords = {
+            USER: self.password,
+            ADMIN: self.admin_password,
+            BI_USER: self.bi_password,
+            "root": self.root_password,
+        }
         return pymysql.connect(
             host=self.host,
             port=self.port,
             user=user,
-            password=self.root_password if user == "root" else self.password,
+            password=passwords[user],
             database=self.database,
             ssl=ssl.create_default_context(cafile=str(self.ca)),
             connect_timeout=5,
@@ -108,6 +129,15 @@ class MySQLServer(BaseModel):
             "DB_PASSWORD": self.password,
             "DB_NAME": self.database,
             "DB_TLS_CA": str(self.ca),
+        }
+
+    def admin_environment(self) -> dict[str, str]:
+        """What the bootstrap reads beside it."""
+        return {
+            "ADMIN_USER": ADMIN,
+            "ADMIN_PASSWORD": self.admin_password,
+            "BI_USER": BI_USER,
+            "BI_PASSWORD": self.bi_password,
         }
 
     def stop(self) -> None:
@@ -214,18 +244,28 @@ def other_user(*paths: Path) -> pwd.struct_passwd | None:
     return None
 
 
-def first_statements(password: str, root_password: str) -> str:
-    """One statement to a line, as --init-file wants them."""
-    account = f"'{USER}'@'%'"
+PASSWORDS = ("password", "admin_password", "bi_password", "root_password")
+
+
+def first_statements(program: Program, words: Mapping[str, str]) -> str:
+    """One statement to a line, as --init-file wants them. On MySQL everything else is the bootstrap's."""
+    database, account, admin = f"`{DATABASE}`", f"'{USER}'@'%'", f"'{ADMIN}'@'%'"
+    stand_in = [
+        f"CREATE USER {account} IDENTIFIED BY '{words['password']}' REQUIRE SSL"
+        f" WITH MAX_USER_CONNECTIONS {APP_CONNECTIONS};",
+        f"GRANT ALL PRIVILEGES ON {database}.* TO {account};",
+    ]
+    real = [
+        f"CREATE USER {admin} IDENTIFIED BY '{words['admin_password']}' REQUIRE SSL;",
+        f"GRANT {MASTER_RIGHTS} ON *.* TO {admin} WITH GRANT OPTION;",
+    ]
     return "\n".join(
         [
-            f"CREATE DATABASE `{DATABASE}` CHARACTER SET utf8mb4;",
-            f"CREATE USER {account} IDENTIFIED BY '{password}' REQUIRE SSL "
-            f"WITH MAX_USER_CONNECTIONS {MAX_USER_CONNECTIONS};",
-            f"GRANT ALL PRIVILEGES ON `{DATABASE}`.* TO {account};",
-            f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{root_password}';",
+            f"CREATE DATABASE {database} CHARACTER SET utf8mb4;",
+            *(stand_in if program.is_mariadb else real),
+            f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{words['root_password']}';",
             "CREATE USER IF NOT EXISTS 'root'@'127.0.0.1';",  # MariaDB has it from the start, without a password
-            f"ALTER USER 'root'@'127.0.0.1' IDENTIFIED BY '{root_password}';",
+            f"ALTER USER 'root'@'127.0.0.1' IDENTIFIED BY '{words['root_password']}';",
             "GRANT ALL PRIVILEGES ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;",
             "",
         ]

@@ -23,8 +23,6 @@ from local.emulator import ROOT, Emulator
 from local.mysql import MySQLServer
 from local.mysqld import Program, find
 from local.processes import LocalError
-from rowferry import db, schema
-from rowferry.config import Settings
 
 Say = Callable[[str], None]
 
@@ -184,8 +182,6 @@ class Start:
     def start_database(self, program: Program) -> None:
         server = self.stack.mysql = MySQLServer.start(self.stack.folder, program)
         self.stack.write()
-        with db.session(Settings.from_env(server.environment())) as conn:
-            schema.create(conn)
         stand_in = ", a stand-in for MySQL: what passes here is not proven" if program.is_mariadb else ""
         self.done(f"{server.program} on port {server.port}{stand_in}")
 

@@ -25,7 +25,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the parts are. `db_tls_ca` is a PEM file's path; empty: no TLS, for a stand-in server without it."""
+    """Where the parts are.
+
+    `db_tls_ca` is the path of a PEM file with the authorities that the server's certificate may come from, or `rds` for
+    those that come with this package; empty: no TLS, for a stand-in server without it.
+    """
 
     db_host: str
     db_port: int
@@ -49,6 +53,23 @@ class Settings:
         values: dict[str, Any] = {name: _value(env, name, read) for name, read in needed.items()}
         values |= {name: env[name.upper()] for name in optional if name.upper() in env}
         return cls(**values, options=_options(env))
+
+
+@dataclass(frozen=True)
+class BootstrapSettings:
+    """For making a database ready: the application's own settings, an administrator's, and those of who only reads."""
+
+    app: Settings
+    admin_user: str
+    admin_password: str = field(repr=False)
+    bi_user: str
+    bi_password: str = field(repr=False)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "BootstrapSettings":
+        """Raises: SettingError naming the variable that is missing or makes no sense."""
+        names = ("admin_user", "admin_password", "bi_user", "bi_password")
+        return cls(Settings.from_env(env), **{name: _value(env, name, str) for name in names})
 
 
 def _options(env: Mapping[str, str]) -> Options:

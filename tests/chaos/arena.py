@@ -16,6 +16,7 @@ import pymysql
 from local.api import Api
 from local.processes import wait_until
 from local.stack import Stack, running
+from rowferry.bootstrap import APP_RIGHTS
 from rowferry.s3 import Bucket
 from tests.chaos.proxies import HttpProxy, Loop, Peers, TcpProxy
 from tests.e2e.world import World
@@ -139,7 +140,7 @@ class Arena:
 
     def give_rights(self) -> None:
         with self.session("root") as cursor:
-            cursor.execute("GRANT ALL PRIVILEGES ON `rowferry`.* TO 'rowferry'@'%'")
+            cursor.execute(f"GRANT {APP_RIGHTS} ON `rowferry`.* TO 'rowferry'@'%'")
 
     def heal(self) -> None:
         """No fault goes on."""

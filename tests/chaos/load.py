@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pymysql
 
-from local.mysql import MAX_USER_CONNECTIONS
 from local.stack import running
+from rowferry.bootstrap import APP_CONNECTIONS
 from tests.e2e.world import World
 
 Say = Callable[[str], None]
@@ -153,9 +153,9 @@ def _employees(n: int, parents: int) -> str:
 
 
 def _needed(watch: Watch) -> str:
-    assert watch.connections <= MAX_USER_CONNECTIONS
+    assert watch.connections <= APP_CONNECTIONS
     return (
-        f"at most {watch.connections} connections of {MAX_USER_CONNECTIONS}, {watch.deadlocks} deadlocks,"
+        f"at most {watch.connections} connections of {APP_CONNECTIONS}, {watch.deadlocks} deadlocks,"
         f" no process above {watch.worker_megabytes:.0f} MB"
     )
 

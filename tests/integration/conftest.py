@@ -7,8 +7,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from local.mysql import MySQLServer
-from rowferry import db, schema
+from local.mysql import ADMIN, MySQLServer
+from rowferry import db
 from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.s3 import Bucket
@@ -26,8 +26,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLServer]:
 
 @pytest.fixture(scope="session")
 def database(server: MySQLServer) -> Settings:
-    """Settings for the server, with all tables made."""
-    settings = Settings(
+    """Settings for the server as its application has them; users and tables were made by the bootstrap."""
+    return Settings(
         db_host=server.host,
         db_port=server.port,
         db_user=server.user,
@@ -36,9 +36,12 @@ def database(server: MySQLServer) -> Settings:
         db_tls_ca=str(server.ca),
         bucket=BUCKET,
     )
-    with db.session(settings) as conn:
-        schema.create(conn)
-    return settings
+
+
+@pytest.fixture(scope="session")
+def administrator(server: MySQLServer, database: Settings) -> Settings:
+    """The same with the rights of an RDS instance's master user."""
+    return replace(database, db_user=ADMIN, db_password=server.admin_password)
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +52,8 @@ def api(database: Settings) -> Iterator[str]:
 
 
 @pytest.fixture
-def settings(database: Settings, api: str) -> Settings:
-    with db.session(database) as conn:
+def settings(database: Settings, administrator: Settings, api: str) -> Settings:
+    with db.session(administrator) as conn:
         db.run(conn, "SET foreign_key_checks = 0")
         for table in ("hired_employees", "jobs", "departments", "rowferry_batches", "rowferry_runs"):
             db.run(conn, f"TRUNCATE TABLE {table}")
@@ -60,6 +63,13 @@ def settings(database: Settings, api: str) -> Settings:
 @pytest.fixture
 def conn(settings: Settings) -> Iterator[Connection]:
     with db.session(settings) as conn:
+        yield conn
+
+
+@pytest.fixture
+def admin(settings: Settings, administrator: Settings) -> Iterator[Connection]:
+    """For what the application's user may not do: changing tables."""
+    with db.session(administrator) as conn:
         yield conn
 
 

@@ -30,7 +30,7 @@ def test_health_says_that_database_and_tables_are_there(client: httpx.Client) ->
 
 
 def test_health_is_503_without_database_or_table_and_life_goes_on(
-    client: httpx.Client, settings: Settings, conn: Connection
+    client: httpx.Client, settings: Settings, admin: Connection
 ) -> None:
     with served(replace(settings, db_port=1)) as url, httpx.Client(base_url=url) as without:
         assert without.get("/").status_code == 503
@@ -38,11 +38,11 @@ def test_health_is_503_without_database_or_table_and_life_goes_on(
         assert without.get("/livez").json() == {"status": "alive"}
         assert without.get("/runs").status_code == 503
         assert "127.0.0.1" not in without.get("/runs").text
-    db.run(conn, "RENAME TABLE hired_employees TO hidden")
+    db.run(admin, "RENAME TABLE hired_employees TO hidden")
     try:
         answer = client.get("/")
     finally:
-        db.run(conn, "RENAME TABLE hidden TO hired_employees")
+        db.run(admin, "RENAME TABLE hidden TO hired_employees")
     assert (answer.status_code, answer.json()["missing"]) == (503, ["hired_employees"])
 
 

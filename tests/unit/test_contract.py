@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rowferry.config import Options, Settings
+from rowferry.config import BootstrapSettings, Options, Settings
 
 ROOT = Path(__file__).parents[2]
 CFN_LINT = ROOT / ".tools/sam/bin/cfn-lint"
@@ -78,6 +78,11 @@ def test_each_environment_variable_of_the_template_is_a_setting(template: dict[s
         "CHUNK_RECORDS",
     }
     assert {name for name in variables if not name.startswith("POWERTOOLS_")} == settings
+
+
+def test_the_bootstrap_has_what_it_reads(functions: dict[str, Any]) -> None:
+    variables = set(functions["BootstrapFunction"]["Environment"]["Variables"])
+    assert variables == {field.name.upper() for field in fields(BootstrapSettings)} - {"APP"} | {"DB_USER"}
 
 
 def test_each_parameter_is_used_and_shown_in_a_group(template: dict[str, Any]) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from local.mysql import MAX_USER_CONNECTIONS, MySQLServer
+from local.mysql import MySQLServer
 from local.processes import LocalError, chosen_port
+from rowferry.bootstrap import APP_CONNECTIONS
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_an_unencrypted_session_is_refused(server: MySQLServer) -> None:
 
 def test_the_users_connections_are_bounded(server: MySQLServer) -> None:
     with ExitStack() as open_ones:
-        for _ in range(MAX_USER_CONNECTIONS):
+        for _ in range(APP_CONNECTIONS):
             open_ones.enter_context(closing(server.connect()))
         with pytest.raises(pymysql.MySQLError, match="1226"):
             server.connect()
