@@ -1,6 +1,5 @@
 """What routes depend on: settings, a database session, the caller's token."""
 
-import hmac
 import os
 from collections.abc import Iterator
 from functools import lru_cache
@@ -8,9 +7,12 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request, status
 
+from api_ec2.access import Access
 from rowferry import db
 from rowferry.config import Settings
 from rowferry.db import Connection
+
+QUERY_SECONDS = 30
 
 
 @lru_cache
@@ -27,18 +29,19 @@ SettingsDep = Annotated[Settings, Depends(settings)]
 
 
 def session(settings: SettingsDep) -> Iterator[Connection]:
-    """A database session for one request."""
+    """A database session for one request; a query has half a minute."""
     with db.session(settings) as conn:
+        db.run(conn, f"SET SESSION max_execution_time = {QUERY_SECONDS * 1_000}")
         yield conn
 
 
 Session = Annotated[Connection, Depends(session)]
 
 
-async def is_authorised(request: Request, settings: SettingsDep) -> bool:
-    """Whether the caller sent the token; true where none is set, as on a private machine."""
-    given = request.headers.get("authorization", "")
-    return not settings.api_token or hmac.compare_digest(given.encode(), f"Bearer {settings.api_token}".encode())
+async def is_authorised(request: Request) -> bool:
+    """Whether the caller sent a token that opens."""
+    access: Access = request.app.state.access
+    return access.allows(request.headers.get("authorization", ""))
 
 
 Authorised = Annotated[bool, Depends(is_authorised)]

@@ -1,14 +1,19 @@
-"""The app: routes, and one handler that turns our errors into answers. Run: `uvicorn api_ec2.main:app`."""
+"""The app: routes, and one handler that turns our errors into answers. Run: `uvicorn --factory api_ec2.main:from_env`."""
 
 import gc
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 import rowferry
+from api_ec2.access import Access
 from api_ec2.deps import require_token
+from api_ec2.limits import LIMITS, Guard, Limits
 from api_ec2.routes import health, metrics, runs, upload
 from rowferry.errors import BadRequest, Later, NotFound, Refused, RowferryError, TooLarge, UnknownTable
 
@@ -22,6 +27,25 @@ _STATUS: tuple[tuple[type[RowferryError], int], ...] = (
 )
 
 
+class Problem(BaseModel):
+    """What went wrong, in words."""
+
+    detail: str
+
+
+def _refusal(words: str) -> dict[str, Any]:
+    return {"model": Problem, "description": words}
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: _refusal("No valid token was sent"),
+    408: _refusal("The request took too long to arrive"),
+    429: _refusal("Too many requests; Retry-After says when to try again"),
+    431: _refusal("Headers and query are too large"),
+    503: _refusal("The database is not available; Retry-After says when to try again"),
+}
+
+
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """What was imported stays: kept out of the garbage collector's way, which a chunk's many tuples call often."""
@@ -30,17 +54,33 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-def create_app() -> FastAPI:
+def create_app(access: Access, limits: Limits = LIMITS) -> FastAPI:
+    """The app for these callers. Everything but `/` and `/livez` needs a token, its own description too.
+
+    There are no pages that show the description: they would load their scripts from elsewhere.
+    """
     app = FastAPI(
         lifespan=lifespan,
         title="Rowferry",
         version=rowferry.__version__,
         summary="Carries CSV files into MySQL and accounts for every row",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
     )
+    app.state.access = access
     app.include_router(health.router)
     for router in (upload.router, metrics.router, runs.router):
-        app.include_router(router, dependencies=[Depends(require_token)])
+        app.include_router(router, dependencies=[Depends(require_token)], responses=REFUSALS)
+    app.add_api_route(
+        "/openapi.json",
+        lambda: JSONResponse(app.openapi()),
+        dependencies=[Depends(require_token)],
+        include_in_schema=False,
+    )
     app.add_exception_handler(RowferryError, answer_error)
+    app.add_middleware(Guard, access=access, limits=limits)
     return app
 
 
@@ -51,4 +91,9 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": detail}, status, {"Retry-After": "5"} if status == 503 else None)
 
 
-app = create_app()
+def from_env() -> FastAPI:
+    """The app as the environment says.
+
+    Raises: SettingError.
+    """
+    return create_app(Access.from_env(os.environ))

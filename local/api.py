@@ -26,9 +26,19 @@ class Api(BaseModel):
     @classmethod
     def start(cls, folder: Path, env: Mapping[str, str], port: int | None = None) -> Self:
         port = port or choose_port()
-        server = [sys.executable, "-m", "uvicorn", "api_ec2.main:app", "--host", "127.0.0.1", "--port", str(port)]
+        server = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "--factory",
+            "api_ec2.main:from_env",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
         log = folder.resolve() / "api.log"
-        command = [*server, "--workers", str(WORKERS), "--no-access-log"]
+        command = [*server, "--workers", str(WORKERS), "--no-access-log", "--no-server-header"]
         api = cls(process=spawn(command, log, bare_environment(**env), ROOT), port=port)
         wait_until_ready("the API", api.process, log, lambda: answers(f"{api.url}/livez"))
         return api

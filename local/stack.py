@@ -6,6 +6,7 @@ and an empty bucket. Several run side by side, one to a state directory (ROWFERR
 
 import fcntl
 import os
+import secrets
 import shlex
 import shutil
 import time
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from local.api import Api, choose_port, url_of
 from local.deploy import Deployment, build, deploy
@@ -38,7 +39,7 @@ class Stack(BaseModel):
     """The emulator can be stopped and started again with what it holds."""
     deployment: Deployment | None = None
     api: Api | None = None
-    api_token: str = ""
+    api_token: str = Field(default_factory=lambda: secrets.token_urlsafe(32))
 
     @classmethod
     def read(cls, folder: Path) -> "Stack":

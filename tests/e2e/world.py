@@ -35,7 +35,8 @@ class World:
         self.bucket = env["ROWFERRY_BUCKET"]
         self.machine = env["ROWFERRY_STATE_MACHINE_ARN"]
         self.sweep_machine = env["ROWFERRY_SWEEP_ARN"]
-        self.api = httpx.Client(base_url=env["ROWFERRY_API_URL"], timeout=30)
+        bearer = {"Authorization": f"Bearer {env['ROWFERRY_API_TOKEN']}"}
+        self.api = httpx.Client(base_url=env["ROWFERRY_API_URL"], headers=bearer, timeout=30)
 
     def close(self) -> None:
         self.api.close()

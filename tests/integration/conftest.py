@@ -13,7 +13,7 @@ from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.s3 import Bucket
 from tests.integration.pipeline import Pipeline
-from tests.integration.serving import served
+from tests.integration.serving import TOKEN, served
 
 BUCKET = "rowferry-test"
 
@@ -57,7 +57,7 @@ def settings(database: Settings, administrator: Settings, api: str) -> Settings:
         db.run(conn, "SET foreign_key_checks = 0")
         for table in ("hired_employees", "jobs", "departments", "rowferry_batches", "rowferry_runs"):
             db.run(conn, f"TRUNCATE TABLE {table}")
-    return replace(database, api_url=api)
+    return replace(database, api_url=api, api_token=TOKEN)
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ class Pipeline:
     def validate(self, id: str) -> None:
         run = self.read(id)
         assert run.dialect is not None
-        validator = Validator(self.settings.api_url)
+        validator = Validator(self.settings.api_url, self.settings.api_token)
         for batch in self.batches(id):
             validate_batch(RunFiles(self.bucket, id), validator, table_named(run.table), run.dialect, batch)
 

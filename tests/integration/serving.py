@@ -6,16 +6,22 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from api_ec2.access import Access
 from api_ec2.deps import settings as api_settings
+from api_ec2.limits import Limits, Rate
 from api_ec2.main import create_app
 from local.processes import chosen_port
 from rowferry.config import Settings
 
+TOKEN = "the-integration-tests-token"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+NO_LIMITS = Limits(chunks=Rate(1e6, 10**6), others=Rate(1e6, 10**6), strangers=Rate(1e6, 10**6))
+
 
 @contextmanager
-def served(settings: Settings) -> Iterator[str]:
+def served(settings: Settings, tokens: tuple[str, ...] = (TOKEN,), limits: Limits = NO_LIMITS) -> Iterator[str]:
     """Answers the base URL of an API with these settings."""
-    app = create_app()
+    app = create_app(Access(tokens), limits)
     app.dependency_overrides[api_settings] = lambda: settings
     port = chosen_port("ROWFERRY_TEST_API_PORT")
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))

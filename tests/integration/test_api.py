@@ -12,14 +12,14 @@ from rowferry.db import Connection
 from rowferry.parse import CHUNK_BYTES
 from rowferry.validate import CHUNK_MEDIA_TYPE
 from tests.integration.pipeline import Pipeline
-from tests.integration.serving import served
+from tests.integration.serving import BEARER, served
 
 CSV = {"Content-Type": "text/csv"}
 
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=settings.api_url) as client:
+    with httpx.Client(base_url=settings.api_url, headers=BEARER) as client:
         yield client
 
 
@@ -32,7 +32,7 @@ def test_health_says_that_database_and_tables_are_there(client: httpx.Client) ->
 def test_health_is_503_without_database_or_table_and_life_goes_on(
     client: httpx.Client, settings: Settings, admin: Connection
 ) -> None:
-    with served(replace(settings, db_port=1)) as url, httpx.Client(base_url=url) as without:
+    with served(replace(settings, db_port=1)) as url, httpx.Client(base_url=url, headers=BEARER) as without:
         assert without.get("/").status_code == 503
         assert without.get("/").json()["database"] is False
         assert without.get("/livez").json() == {"status": "alive"}
@@ -44,15 +44,6 @@ def test_health_is_503_without_database_or_table_and_life_goes_on(
     finally:
         db.run(admin, "RENAME TABLE hidden TO hired_employees")
     assert (answer.status_code, answer.json()["missing"]) == (503, ["hired_employees"])
-
-
-def test_the_names_of_missing_tables_are_for_callers_with_the_token_only(settings: Settings) -> None:
-    with served(replace(settings, api_token="a-token")) as url, httpx.Client(base_url=url) as guarded:
-        assert guarded.get("/").json()["missing"] is None
-        assert guarded.get("/", headers={"Authorization": "Bearer a-token"}).json()["missing"] == []
-        assert guarded.get("/runs").status_code == 401
-        assert guarded.get("/runs", headers={"Authorization": "Bearer a-tokem"}).status_code == 401
-        assert guarded.get("/runs", headers={"Authorization": "Bearer a-token"}).status_code == 200
 
 
 def test_a_chunk_is_answered_with_rows_and_rejects(client: httpx.Client) -> None:

@@ -64,6 +64,7 @@ def functions(
         monkeypatch.setenv(f"DB_{name.upper()}", str(getattr(settings, f"db_{name}")))
     monkeypatch.setenv("BUCKET", bucket.name)
     monkeypatch.setenv("API_URL", settings.api_url)
+    monkeypatch.setenv("API_TOKEN", settings.api_token)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Rowferry")
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "rowferry")
