@@ -1,4 +1,4 @@
-"""The app: routes, and one handler that turns our errors into answers. Run: `uvicorn --factory api_ec2.main:from_env`."""
+"""The app: routes, and one handler that turns our errors into answers. `uvicorn --factory api_ec2.main:from_env`."""
 
 import gc
 import os

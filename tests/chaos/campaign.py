@@ -182,10 +182,12 @@ class Campaign:
         return [file for file in files if file.version not in ended]
 
     def _runs(self, files: Sequence[File]) -> list[tuple[Any, ...]]:
+        """In the order in which their rows came in: a parent's are there before its run has ended."""
         marks = ", ".join(["%s"] * len(files))
+        loaded = "SELECT MAX(committed_at) FROM rowferry_batches b WHERE b.run_id = r.id"
         sql = f"""
-            SELECT version_id, status, id, report, turn, reason FROM rowferry_runs WHERE version_id IN ({marks})
-            ORDER BY finished_at, claim"""
+            SELECT version_id, status, id, report, turn, reason FROM rowferry_runs r WHERE version_id IN ({marks})
+            ORDER BY COALESCE(({loaded}), finished_at), claim"""
         return _insist(lambda: self.arena.world.rows(sql, *[file.version for file in files]))  # type: ignore[no-any-return]
 
     # --- the audit
