@@ -139,10 +139,14 @@ class Campaign:
         for thread in hurting:
             thread.join(PATIENCE)
         heal_at = time.monotonic() + 6
+        sweep_at = heal_at + 6
         for restart in range(RESTARTS):
             while not self._idle() and time.monotonic() < deadline:
                 if time.monotonic() > heal_at:
                     self.arena.heal()
+                if time.monotonic() > sweep_at:  # files may wait for one whose event was lost
+                    self.arena.start_sweep()
+                    sweep_at = time.monotonic() + 15
                 time.sleep(0.2)
             self.arena.heal()
             _insist(self.arena.give_rights)
