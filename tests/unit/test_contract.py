@@ -35,7 +35,7 @@ _Loader.add_multi_constructor("!", _tagged)
 
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
-    loaded = yaml.load((ROOT / "template.yaml").read_text(), _Loader)
+    loaded = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506 (a SafeLoader)
     assert isinstance(loaded, dict)
     return loaded
 
