@@ -183,7 +183,7 @@ def reject_csv(table: Table, rejects: Iterator[Reject], to_view: bool = False) -
     yield text.getvalue().encode()
 
 
-def is_formula(cell: str | int) -> bool:
+def is_formula(cell: object) -> bool:
     """Whether a spreadsheet may take it for one (OWASP, CSV injection)."""
     return isinstance(cell, str) and cell.startswith(_FORMULA)
 

@@ -38,7 +38,7 @@ def test_twenty_files_at_once_all_load_and_none_waits_for_ever(world: World) -> 
     for name in ("departments", "jobs"):
         assert world.rows(f"SELECT COUNT(*) FROM {name}") == [(2 * PARENTS,)]
     by_order = sorted((report["finished_at"], int(key[-6:-4])) for key, report in reports.items() if "hired" in key)
-    rows = dict(world.rows("SELECT id, name FROM hired_employees"))
+    rows: dict[int, str] = dict(world.rows("SELECT id, name FROM hired_employees"))
     owners = {i: file for _, file in by_order for i in range(file * ROWS // 2 + 1, file * ROWS // 2 + 1 + ROWS)}
     assert rows == {i: f"Of file {file}" for i, file in owners.items()}, "as if one file came after the other"
     assert watch.connections <= APP_CONNECTIONS
