@@ -85,6 +85,16 @@ def test_the_bootstrap_has_what_it_reads(functions: dict[str, Any]) -> None:
     assert variables == {field.name.upper() for field in fields(BootstrapSettings)} - {"APP"} | {"DB_USER"}
 
 
+def test_a_new_token_is_sent_only_after_the_api_knows_it(template: dict[str, Any]) -> None:
+    """The instance knows the token before it too; one that is still of the deploy before would answer 401."""
+    after = template["Resources"]["ValidateFunction"]["Properties"]["Tags"]["api"]
+    assert after == {"If": ["OwnApi", {"Ref": "ApiGroup"}, {"Ref": "ApiUrl"}]}, (
+        "CloudFormation's order is that of references"
+    )
+    launched = json.dumps(template["Resources"]["ApiLaunchTemplate"])
+    assert "CREDENTIALS_VERSION=${CredentialsVersion}" in launched, "another number must make another instance"
+
+
 def test_each_parameter_is_used_and_shown_in_a_group(template: dict[str, Any]) -> None:
     text = (ROOT / "template.yaml").read_text()
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
