@@ -4,7 +4,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help install lock rds-ca audit format check test unit integration e2e chaos load up down status env demo build deploy bench clean
+.PHONY: help install lock rds-ca audit format check test unit integration e2e chaos load up down status env demo invoke build deploy bench clean
 
 suitable = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
@@ -79,6 +79,10 @@ env: ## shell exports for the running stack: eval "$(make -s env)"
 
 demo: install ## the stack, three sample files through it, and the account of every row
 	@$(BIN)/python -m local demo
+
+invoke: install ## one function in Lambda's container: FN=PlanFunction, EVENT=file or a sample; WITH=rie without Docker
+	@$(BIN)/python -m local.invoke $(or $(FN),$(error make invoke FN=PlanFunction)) \
+		$(if $(EVENT),--event $(EVENT)) $(if $(WITH),--way $(WITH))
 
 build: install ## sam build: the functions and their layer, as AWS gets them
 	@PATH="$(CURDIR)/.tools/sam/bin:$$PATH" $(SAM) build
