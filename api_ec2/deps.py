@@ -12,7 +12,8 @@ from rowferry import db
 from rowferry.config import Settings
 from rowferry.db import Connection
 
-QUERY_SECONDS = 30
+QUERY_SECONDS = 25
+"""API Gateway waits for 30; the answer has to come before that."""
 
 
 @lru_cache
@@ -29,7 +30,7 @@ SettingsDep = Annotated[Settings, Depends(settings)]
 
 
 def session(settings: SettingsDep) -> Iterator[Connection]:
-    """A database session for one request; a query has half a minute."""
+    """A database session for one request; a query has QUERY_SECONDS."""
     with db.session(settings) as conn:
         db.run(conn, f"SET SESSION max_execution_time = {QUERY_SECONDS * 1_000}")
         yield conn

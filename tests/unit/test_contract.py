@@ -61,14 +61,14 @@ def definition_of(name: str) -> str:
 def test_each_handler_in_the_template_exists_and_each_function_file_is_in_it(functions: dict[str, Any]) -> None:
     handlers = {properties["Handler"] for properties in functions.values()}
     files = {path.stem for path in (ROOT / "functions").glob("*.py")} - {"runtime"}
-    assert handlers == {f"{file}.handle" for file in files}
-    for file in files:
-        assert "\ndef handle(event: " in (ROOT / f"functions/{file}.py").read_text()
+    assert handlers == {f"{file}.handle" for file in files} | {"api_ec2.on_lambda.handle"}
+    for file in (*(f"functions/{file}" for file in files), "api_ec2/on_lambda"):
+        assert "\ndef handle(event: " in (ROOT / f"{file}.py").read_text()
 
 
 def test_each_function_has_an_event(functions: dict[str, Any]) -> None:
     events = {path.stem for path in (ROOT / "events").glob("*.json")}
-    assert events == {properties["Handler"].removesuffix(".handle") for properties in functions.values()}
+    assert events == {name.removesuffix("Function").lower() for name in functions}
 
 
 def test_each_environment_variable_of_the_template_is_a_setting(template: dict[str, Any]) -> None:
