@@ -79,11 +79,11 @@ env: ## shell exports for the running stack: eval "$(make -s env)"
 demo: install ## the stack, three sample files through it, and the account of every row
 	@$(BIN)/python -m local demo
 
-build: install ## sam build: the functions and their layer, as AWS gets them
-	@PATH="$(CURDIR)/.tools/sam/bin:$$PATH" $(SAM) build
+build: install ## sam build: the functions and their layers, as AWS gets them
+	@PATH="$(CURDIR)/.tools/sam/bin:$$PATH" $(SAM) build $(if $(ENV),--config-env $(ENV))
 
-deploy: build ## sam deploy --guided, to the AWS account of your credentials
-	@$(SAM) deploy --guided
+deploy: build ## sam deploy --guided, to the AWS account of your credentials; ENV=dev or prod as samconfig.toml says
+	@$(SAM) deploy $(if $(ENV),--config-env $(ENV),--guided)
 
 bench: install ## what bench/ measures
 	@$(BIN)/python -m bench

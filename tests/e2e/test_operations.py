@@ -24,7 +24,8 @@ def resources(options: dict[str, Any]) -> dict[str, str]:
 def test_each_alarm_rings_the_topic_and_watches_something_of_this_stack(
     options: dict[str, Any], resources: dict[str, str]
 ) -> None:
-    alarms = boto3.client("cloudwatch", **options).describe_alarms()["MetricAlarms"]
+    found = boto3.client("cloudwatch", **options).describe_alarms()["MetricAlarms"]
+    alarms = [alarm for alarm in found if alarm["AlarmName"] in resources.values()]
     assert {alarm["MetricName"] for alarm in alarms} == {
         "ExecutionsFailed",
         "ExecutionsSucceeded",
@@ -65,12 +66,9 @@ def test_an_event_that_starts_no_run_is_kept_for_a_fortnight(
     sqs, queue = boto3.client("sqs", **options), resources["UndeliveredEvents"]
     attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
     assert int(attributes["MessageRetentionPeriod"]) == 14 * 24 * 3600
-    (rule,) = [
-        rule
-        for rule in boto3.client("events", **options).list_rules()["Rules"]
-        if "aws.s3" in rule.get("EventPattern", "")
-    ]
-    (target,) = boto3.client("events", **options).list_targets_by_rule(Rule=rule["Name"])["Targets"]
+    events = boto3.client("events", **options)
+    (rule,) = [rule for rule in events.list_rules()["Rules"] if rule["Name"] == resources["MigrateUploaded"]]
+    (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
     assert target["DeadLetterConfig"]["Arn"] == attributes["QueueArn"]
     (statement,) = json.loads(attributes["Policy"])["Statement"]
     assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": rule["Arn"]}}

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -92,6 +93,19 @@ def test_each_parameter_is_used_and_shown_in_a_group(template: dict[str, Any]) -
     assert sorted(grouped) == sorted(template["Parameters"])
     for name in template["Parameters"]:
         assert re.search(rf"!Ref {name}\b|\${{{name}}}", text), f"{name} is used nowhere"
+
+
+def test_each_environment_of_samconfig_builds_fast_and_sets_parameters_that_exist(template: dict[str, Any]) -> None:
+    environments = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    assert environments.pop("version") == 0.1
+    assert set(environments) == {"default", "dev", "prod"}
+    for environment in environments.values():
+        assert environment["build"]["parameters"] == {"cached": True, "parallel": True}
+        assert environment["validate"]["parameters"] == {"lint": True}
+        for override in environment["deploy"]["parameters"].get("parameter_overrides", []):
+            name, _, value = override.partition("=")
+            parameter = template["Parameters"][name]
+            assert value in map(str, parameter.get("AllowedValues", [value])), override
 
 
 def test_each_definition_belongs_to_a_state_machine() -> None:
