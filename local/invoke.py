@@ -258,7 +258,7 @@ def listens(address: str) -> bool:
 
 def post(url: str, body: str) -> Any:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(urllib.request.Request(url, body.encode(), method="POST"), timeout=PATIENCE) as answer:
+    with direct.open(urllib.request.Request(url, body.encode(), method="POST"), timeout=PATIENCE) as answer:  # noqa: S310
         return json.load(answer)
 
 

@@ -113,7 +113,7 @@ def test_a_body_has_a_bound_with_and_without_its_length_told(settings: Settings)
 
 def test_a_query_has_its_time(settings: Settings, admin: Connection) -> None:
     """So that a slow report holds no connection for ever. Here the query waits for somebody's lock."""
-    assert Limits().query == 30
+    assert Limits().query == 25
     with served(settings, limits=replace(NO_LIMITS, query=0.5)) as url:
         db.run(admin, "LOCK TABLES rowferry_runs WRITE, rowferry_batches WRITE")
         try:
