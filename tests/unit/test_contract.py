@@ -36,7 +36,7 @@ _Loader.add_multi_constructor("!", _tagged)
 
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
-    loaded = yaml.load((ROOT / "template.yaml").read_text(), _Loader)
+    loaded = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506 (a SafeLoader)
     assert isinstance(loaded, dict)
     return loaded
 
@@ -84,6 +84,16 @@ def test_each_environment_variable_of_the_template_is_a_setting(template: dict[s
 def test_the_bootstrap_has_what_it_reads(functions: dict[str, Any]) -> None:
     variables = set(functions["BootstrapFunction"]["Environment"]["Variables"])
     assert variables == {field.name.upper() for field in fields(BootstrapSettings)} - {"APP"} | {"DB_USER"}
+
+
+def test_a_new_token_is_sent_only_after_the_api_knows_it(template: dict[str, Any]) -> None:
+    """The instance knows the token before it too; one that is still of the deploy before would answer 401."""
+    after = template["Resources"]["ValidateFunction"]["Properties"]["Tags"]["api"]
+    assert after == {"If": ["OwnApi", {"Ref": "ApiGroup"}, {"Ref": "ApiUrl"}]}, (
+        "CloudFormation's order is that of references"
+    )
+    launched = json.dumps(template["Resources"]["ApiLaunchTemplate"])
+    assert "CREDENTIALS_VERSION=${CredentialsVersion}" in launched, "another number must make another instance"
 
 
 def test_each_parameter_is_used_and_shown_in_a_group(template: dict[str, Any]) -> None:
