@@ -5,24 +5,17 @@ and work that goes on after the answer, since Lambda stops the process with it.
 """
 
 import json
-import os
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs
 
 from mangum import Mangum
 
-from api_ec2.access import Access
-from api_ec2.limits import LIMITS
-from api_ec2.main import create_app
+from api_ec2.main import from_env
 
 LARGEST = 6_291_556
 """Bytes of a function's answer, as JSON. The limit that Lambda itself names where one is larger."""
-
-IN_TIME = replace(LIMITS, query=25)
-"""API Gateway waits for 30 seconds, so an answer must come before that."""
 
 Event = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -30,7 +23,7 @@ Answer = dict[str, Any]
 
 @lru_cache
 def _app() -> Mangum:
-    return Mangum(create_app(Access.from_env(os.environ), IN_TIME), lifespan="off")
+    return Mangum(from_env(), lifespan="off")
 
 
 def handle(event: Event, context: Any) -> Answer:
