@@ -63,10 +63,11 @@ class Call:
         return unquote(path).lstrip("/").partition("/")[2], bool(version)
 
 
-_OF_A_BUCKET = {"ListObjectVersions", "ListObjectsV2"}
+_OF_A_BUCKET = {"ListObjectVersions", "ListObjectsV2", "ListMultipartUploads"}
 _OPERATIONS = (  # method, query parameter, whether it copies, name; the first that fits
     ("GET", "versions", False, "ListObjectVersions"),
     ("GET", "list-type", False, "ListObjectsV2"),
+    ("GET", "uploads", False, "ListMultipartUploads"),
     ("GET", "tagging", False, "GetObjectTagging"),
     ("PUT", "tagging", False, "PutObjectTagging"),
     ("POST", "uploads", False, "CreateMultipartUpload"),
