@@ -91,6 +91,7 @@ def test_a_step_may_be_repeated_and_a_failed_run_taken_up_again(world: World, tm
 
 def test_what_can_not_be_called_is_said(world: World) -> None:
     invoke = Invoke(world, "rie", {})
+    assert invoke("PlanFunction", "EVENT=events/plan.json")["outcome"] == "ignored", "its bucket is not this stack's"
     first = invoke.make("LoadFunction")
     assert first.returncode
     assert "begin by: make invoke FN=PlanFunction" in first.stderr
