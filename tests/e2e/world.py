@@ -129,7 +129,7 @@ class World:
 
     def empty_tables(self) -> None:
         self.wait_until_idle()
-        tables = ("hired_employees", "jobs", "departments", "rowferry_batches", "rowferry_runs")
+        tables = ("hired_employees", "jobs", "departments", "rowferry_batches", "rowferry_runs", "rowferry_jobs")
         self.execute(*[f"DELETE FROM {table}" for table in tables])
         for key in self.keys("raw/"):
             self.s3.delete_object(Bucket=self.bucket, Key=key)
