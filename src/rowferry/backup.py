@@ -8,6 +8,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,7 +17,7 @@ import rowferry
 from rowferry import avro, db, jobs, schema
 from rowferry.avro import Contents, Schema
 from rowferry.db import Connection
-from rowferry.errors import BackupDamaged, NotFound
+from rowferry.errors import BackupDamaged, NotFound, SchemaDiffers
 from rowferry.jobs import Tick
 from rowferry.s3 import Bucket
 from rowferry.tables import Table
@@ -120,18 +121,19 @@ def _write(
     conn: Connection, bucket: Bucket, table: Table, found: Schema, key: str, tick: Tick
 ) -> tuple["Passed", Contents]:
     passed, contents = Passed(), Contents()
-    blocks = avro.blocks(_records(conn, table, found, contents))
-    pieces = avro.file_of(found, secrets.token_bytes(avro.SYNC_BYTES), _ticked(blocks, tick))
-    bucket.write_stream(key, passed.by(pieces))
+    sql = f"SELECT {avro.record_sql(found, 't')} FROM `{table.name}` t ORDER BY t.`{table.key}`"
+    with closing(db.stream(conn, sql)) as rows:  # whatever S3 does: the server must not go on
+        blocks = avro.blocks(_records(rows, table, contents))
+        pieces = avro.file_of(found, secrets.token_bytes(avro.SYNC_BYTES), _ticked(blocks, tick))
+        bucket.write_stream(key, passed.by(pieces))
     return passed, contents
 
 
-def _records(conn: Connection, table: Table, found: Schema, contents: Contents) -> Iterator[Sequence[bytes]]:
-    sql = f"SELECT {avro.record_sql(found, 't')} FROM `{table.name}` t ORDER BY t.`{table.key}`"
-    for rows in db.stream(conn, sql):
-        records = [record for (record,) in rows]
+def _records(rows: Iterable[Sequence[tuple[Any, ...]]], table: Table, contents: Contents) -> Iterator[Sequence[bytes]]:
+    for some in rows:
+        records = [record for (record,) in some]
         if None in records:
-            raise BackupDamaged(f"{table.name} holds a zero date, which is no moment that a backup could keep")
+            raise SchemaDiffers(f"{table.name} holds a zero date, which is no moment that a backup could keep")
         contents.add(records)
         yield records
 

@@ -6,7 +6,7 @@ open must not block its successor for long.
 
 import datetime as dt
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -178,7 +178,7 @@ def rows(conn: Connection, sql: str, args: Args = ()) -> Sequence[Row]:
         return list(cursor.fetchall())
 
 
-def stream(conn: Connection, sql: str) -> Iterator[Sequence[tuple[Any, ...]]]:
+def stream(conn: Connection, sql: str) -> Generator[Sequence[tuple[Any, ...]]]:
     """An answer of any size, a hundred rows at a time; the server waits until they are taken.
 
     Who stops before the end has closed the connection: there is no other way to make the server stop.

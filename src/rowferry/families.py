@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from rowferry import db
+from rowferry import db, shadow
 from rowferry.db import Connection
 from rowferry.errors import Contention, WouldOrphan
 from rowferry.shadow import Target
@@ -56,41 +56,54 @@ def family(conn: Connection, tables: Sequence[str]) -> Family:
     return Family(tuple(single), frozenset(odd))
 
 
+def collect_references(conn: Connection, family: Family, target: Target) -> None:
+    """Notes which parents the backup's rows have, each once."""
+    for reference in family.of_child(target.name):
+        shadow.make_temporary(conn, _noted(reference), "k BIGINT NOT NULL PRIMARY KEY")
+        values = f"SELECT DISTINCT `{reference.column}` FROM `{target.source}` WHERE `{reference.column}` IS NOT NULL"
+        db.run(conn, f"INSERT INTO `{_noted(reference)}` {values}")
+
+
+def _noted(reference: Reference) -> str:
+    return f"rowferry_{reference.column}_of_{reference.child}"[:64]
+
+
 def refuse_orphans(conn: Connection, family: Family, targets: Iterable[Target]) -> None:
     """Looks at the tables as they would be after the restore: those restored by their shadows, others as they are.
 
     Raises: WouldOrphan with how many rows and the first keys.
     """
     restored = {target.name: target for target in targets}
-    after = {name: target.shadow for name, target in restored.items()}
+    after = {name: target.source for name, target in restored.items()}
     for target in restored.values():
         for reference in family.of_child(target.name):
             _refuse_children(conn, target, reference, after.get(reference.parent, reference.parent))
-        for reference in family.of_parent(target.name):
+        for reference in family.of_parent(target.name) if not target.direct else ():
             _refuse_losses(conn, target, reference, after)
 
 
 def _refuse_children(conn: Connection, target: Target, reference: Reference, parent: str) -> None:
     """Rows of the backup whose parent would not be there."""
+    parents = f"LEFT JOIN `{parent}` p ON p.`{reference.parent_column}` = r.k"
+    absent = f"FROM `{_noted(reference)}` r {parents} WHERE p.`{reference.parent_column}` IS NULL"
+    if not _count(conn, absent):
+        return
     key, column = target.table.key, reference.column
-    without = (
-        f"FROM `{target.shadow}` s LEFT JOIN `{parent}` p ON p.`{reference.parent_column}` = s.`{column}`"
-        f" WHERE s.`{column}` IS NOT NULL AND p.`{reference.parent_column}` IS NULL"
+    without = f"FROM `{target.source}` s JOIN `{_noted(reference)}` r ON r.k = s.`{column}` {parents}"
+    without += f" WHERE p.`{reference.parent_column}` IS NULL"
+    first = _first(conn, f"SELECT s.`{key}` AS k {without} ORDER BY s.`{key}` LIMIT {_SHOWN}")
+    raise WouldOrphan(
+        f"{_count(conn, without)} rows of {target.name} in the backup have a {column} that {reference.parent} would not"
+        f" have; the first {key}: {first}; nothing was changed"
     )
-    if count := _count(conn, without):
-        first = _first(conn, f"SELECT s.`{key}` AS k {without} ORDER BY s.`{key}` LIMIT {_SHOWN}")
-        raise WouldOrphan(
-            f"{count} rows of {target.name} in the backup have a {column} that {reference.parent} would not have;"
-            f" the first {key}: {first}; nothing was changed"
-        )
 
 
 def _refuse_losses(conn: Connection, target: Target, reference: Reference, after: Mapping[str, str]) -> None:
     """Rows elsewhere whose parent is in the table and not in the backup."""
     parent, child = reference.parent_column, after.get(reference.child, reference.child)
     without = (
-        f"FROM `{child}` c STRAIGHT_JOIN `{target.name}` t ON t.`{parent}` = c.`{reference.column}`"
-        f" LEFT JOIN `{target.shadow}` s ON s.`{parent}` = t.`{parent}` WHERE s.`{parent}` IS NULL"
+        f"FROM `{target.name}` t LEFT JOIN `{target.shadow}` s ON s.`{parent}` = t.`{parent}`"
+        f" JOIN `{child}` c ON c.`{reference.column}` = t.`{parent}` WHERE s.`{parent}` IS NULL"
     )
     if count := _count(conn, without):
         first = _first(conn, f"SELECT DISTINCT t.`{parent}` AS k {without} ORDER BY t.`{parent}` LIMIT {_SHOWN}")
@@ -109,31 +122,24 @@ def held(conn: Connection, family: Family, target: Target) -> Iterator[None]:
     if target.name in family.odd:
         yield
         return
-    _hold_parents(conn, family.of_child(target.name), target.shadow)
+    hold_parents(conn, family, target)
     with db.foreign_keys_unchecked(conn):
         yield
 
 
-def _hold_parents(conn: Connection, references: Sequence[Reference], name: str) -> None:
-    """Locks the parents of the rows of a table against deletion until the transaction ends."""
-    for reference in references:
-        column = reference.column
-        wanted = _number(conn, f"SELECT COUNT(DISTINCT `{column}`) AS n FROM `{name}`")
-        held = _number(
-            conn,
-            f"SELECT COUNT(*) AS n FROM (SELECT DISTINCT `{column}` AS k FROM `{name}`) d"
-            f" STRAIGHT_JOIN `{reference.parent}` p ON p.`{reference.parent_column}` = d.k FOR SHARE OF p",
-        )
-        if held < wanted:
+def hold_parents(conn: Connection, family: Family, target: Target) -> None:
+    """Locks the parents of the backup's rows against deletion until the transaction ends.
+
+    Raises: Contention where a parent has gone meanwhile.
+    """
+    for reference in family.of_child(target.name):
+        parents = f"STRAIGHT_JOIN `{reference.parent}` p ON p.`{reference.parent_column}` = r.k FOR SHARE OF p"
+        if _count(conn, f"FROM `{_noted(reference)}` r {parents}") < _count(conn, f"FROM `{_noted(reference)}`"):
             raise Contention(f"a row of {reference.parent} that the backup refers to has gone meanwhile")
 
 
 def _count(conn: Connection, rest: str) -> int:
-    return _number(conn, f"SELECT COUNT(*) AS n {rest}")
-
-
-def _number(conn: Connection, sql: str) -> int:
-    found = db.row(conn, sql)
+    found = db.row(conn, f"SELECT COUNT(*) AS n {rest}")
     assert found
     return int(found["n"])
 

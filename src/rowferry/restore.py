@@ -5,6 +5,7 @@ that what was loaded is what was backed up. Readers see the table as it was, and
 """
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -15,10 +16,11 @@ from rowferry.errors import BadRequest, Contention, SchemaDiffers
 from rowferry.families import Family
 from rowferry.jobs import Tick
 from rowferry.s3 import Bucket
-from rowferry.shadow import Counts, Range, Target
+from rowferry.shadow import Counts, NotLoaded, Range, Target
 from rowferry.tables import TABLES, table_named
 
 _TRIES = 5
+_NAME = re.compile("[A-Za-z0-9_]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Order:
             raise BadRequest("the moment is without a time zone")
         if self.into and len(self.tables) > 1:
             raise BadRequest("one table is restored into another, not several")
+        if self.into and not _NAME.fullmatch(self.into):
+            raise BadRequest(f"{self.into!r} is no table's name")
         if self.into in TABLES or (self.into or "").startswith("rowferry_"):
             raise BadRequest(f"{self.into} has rows of its own; restore it from its own backups")
 
@@ -78,16 +82,15 @@ def restore(conn: Connection, bucket: Bucket, order: Order, id: str, tick: Tick)
     DatabaseUnavailable, StorageUnavailable: nothing is changed then.
     """
     targets = [_target(conn, bucket, order, name, tick) for name in order.names]
-    for target in targets:
-        shadow.load(conn, bucket, target, tick)
-    found = families.family(conn, order.names)
+    work = _Work(conn, bucket, families.family(conn, order.names), tick)
     if order.dry_run:
-        with db.snapshot(conn):
-            families.refuse_orphans(conn, found, targets)
-            done = [_restored(target, _compared(conn, target, tick)) for target in targets]
+        done = work.rehearse(targets)
         jobs.finish(conn, id, _result(done))
         return done
-    return _written(conn, found, targets, id, tick)
+    try:
+        return work.carry_out([work.direct(target) for target in targets], id)
+    except NotLoaded:  # a table that was empty no longer is; where the backup is wrong, its shadow will say so
+        return work.carry_out(targets, id)
 
 
 def _target(conn: Connection, bucket: Bucket, order: Order, name: str, tick: Tick) -> Target:
@@ -100,7 +103,7 @@ def _target(conn: Connection, bucket: Bucket, order: Order, name: str, tick: Tic
     if words := avro.differences(manifest.record, now):
         raise SchemaDiffers(f"backup {manifest.id} does not fit {name}: {'; '.join(words)}; nothing was changed")
     backup.verify(bucket, manifest, tick)
-    return Target(table, now, manifest, f"rowferry_shadow_{name}"[:64])
+    return Target(table, now, manifest)
 
 
 def _restored(target: Target, counts: Counts) -> Restored:
@@ -111,46 +114,94 @@ def _result(done: Sequence[Restored]) -> Any:
     return {"restored": [restored.as_json() for restored in done]}
 
 
-def _compared(conn: Connection, target: Target, tick: Tick) -> Counts:
-    return sum((shadow.compare(conn, target, part) for part in shadow.ranges(conn, target, tick)), Counts())
+@dataclass(frozen=True)
+class _Work:
+    """A restore that is going on."""
+
+    conn: Connection
+    bucket: Bucket
+    family: Family
+    tick: Tick
+
+    def direct(self, target: Target) -> Target:
+        """An empty table needs no shadow: it is loaded within the transaction and verified before the commit."""
+        odd = target.name in self.family.odd
+        return replace(target, direct=not odd and shadow.is_empty(self.conn, target))
+
+    def rehearse(self, targets: Sequence[Target]) -> list[Restored]:
+        self._load_shadows(targets)
+        families.refuse_orphans(self.conn, self.family, targets)
+        return [_restored(target, self._classified(target)[0]) for target in targets]
+
+    def carry_out(self, targets: Sequence[Target], id: str) -> list[Restored]:
+        self._load_shadows(targets)
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                with db.transaction(self.conn):
+                    jobs.hold(self.conn, id)
+                    done = self._write(targets)
+                    jobs.finish(self.conn, id, _result(done))
+                return done
+            except Contention:
+                if not tries_left:
+                    raise
+        raise AssertionError("never reached")
+
+    def _load_shadows(self, targets: Sequence[Target]) -> None:
+        for target in targets:
+            if not target.direct:
+                shadow.load(self.conn, self.bucket, target, self.tick)
+                families.collect_references(self.conn, self.family, target)
+
+    def _write(self, targets: Sequence[Target]) -> list[Restored]:
+        """Within the transaction: parents' new rows before children's, then children's old rows before parents'."""
+        counts = {target.name: self._loaded(target) for target in targets if target.direct}
+        families.refuse_orphans(self.conn, self.family, targets)
+        ranges = dict[str, Sequence[_Part]]()
+        for target in targets:
+            if target.direct:
+                families.hold_parents(self.conn, self.family, target)
+            else:
+                would, ranges[target.name] = self._classified(target)
+                with families.held(self.conn, self.family, target):
+                    done = self._upserted(target, ranges[target.name])
+                counts[target.name] = replace(done, unchanged=would.unchanged)
+        for target in reversed(targets):
+            counts[target.name] += self._deleted(target, ranges.get(target.name, ()))
+        return [_restored(target, counts[target.name]) for target in targets]
+
+    def _loaded(self, target: Target) -> Counts:
+        with db.foreign_keys_unchecked(self.conn):
+            shadow.fill(self.conn, self.bucket, target, target.name, self.tick)
+        families.collect_references(self.conn, self.family, target)
+        return Counts(inserted=target.manifest.rows)
+
+    def _classified(self, target: Target) -> tuple[Counts, Sequence["_Part"]]:
+        """What would be done, altogether and in each range of keys in which there is something to do."""
+        shadow.forget(self.conn, target)
+        whole, parts = Counts(), []
+        for part in shadow.ranges(self.conn, target, self.tick):
+            would = shadow.classify(self.conn, target, part)
+            whole += would
+            if would.inserted or would.updated or would.deleted:
+                parts.append((part, would))
+        return whole, parts
+
+    def _upserted(self, target: Target, parts: Sequence["_Part"]) -> Counts:
+        done = Counts()
+        for part, would in parts:
+            self.tick()
+            inserted = shadow.insert(self.conn, target, part) if would.inserted else 0
+            updated = shadow.update(self.conn, target, part) if would.updated else 0
+            done += Counts(inserted, updated)
+        return done
+
+    def _deleted(self, target: Target, parts: Sequence["_Part"]) -> Counts:
+        done = Counts()
+        for part, would in parts:
+            self.tick()
+            done += Counts(deleted=shadow.delete(self.conn, target, part) if would.deleted else 0)
+        return done
 
 
-def _written(conn: Connection, family: Family, targets: Sequence[Target], id: str, tick: Tick) -> list[Restored]:
-    for tries_left in reversed(range(_TRIES)):
-        try:
-            with db.transaction(conn):
-                jobs.hold(conn, id)
-                done = _write(conn, family, targets, tick)
-                jobs.finish(conn, id, _result(done))
-            return done
-        except Contention:
-            if not tries_left:
-                raise
-    raise AssertionError("never reached")
-
-
-def _write(conn: Connection, family: Family, targets: Sequence[Target], tick: Tick) -> list[Restored]:
-    """Within the transaction: parents' new rows before children's, then children's old rows before parents'."""
-    families.refuse_orphans(conn, family, targets)
-    counts, surplus = dict[str, Counts](), dict[str, list[Range]]()
-    for target in targets:
-        counts[target.name], surplus[target.name] = _upserted(conn, family, target, tick)
-    for target in reversed(targets):
-        for part in surplus[target.name]:
-            tick()
-            counts[target.name] += Counts(deleted=shadow.delete(conn, target, part))
-    return [_restored(target, counts[target.name]) for target in targets]
-
-
-def _upserted(conn: Connection, family: Family, target: Target, tick: Tick) -> tuple[Counts, list[Range]]:
-    """What was done, and the ranges that have rows to be deleted."""
-    counts, surplus = Counts(), []
-    with families.held(conn, family, target):
-        for part in shadow.ranges(conn, target, tick):
-            would = shadow.compare(conn, target, part)
-            inserted = shadow.insert(conn, target, part) if would.inserted else 0
-            updated = shadow.update(conn, target, part) if would.updated else 0
-            counts += Counts(inserted, updated, 0, would.unchanged)
-            if would.deleted:
-                surplus.append(part)
-    return counts, surplus
+_Part = tuple[Range, Counts]

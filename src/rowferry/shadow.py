@@ -3,8 +3,10 @@
 The shadow is this session's own, takes no part in any transaction of the table, and is gone with the session.
 """
 
+import itertools
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,16 +31,35 @@ class Target:
     """A table to be restored and the backup that it is restored from.
 
     `table`: by its declaration, under the name that it has in the database. `now`: its columns as they are there.
+    `direct`: the table is empty and takes the backup itself, within the transaction; there is no shadow.
     """
 
     table: Table
     now: Schema
     manifest: Manifest
-    shadow: str
+    direct: bool = False
+
+    @property
+    def source(self) -> str:
+        """The table that has the backup's rows."""
+        return self.name if self.direct else self.shadow
 
     @property
     def name(self) -> str:
         return self.table.name
+
+    @property
+    def shadow(self) -> str:
+        return f"rowferry_shadow_{self.name}"[:64]
+
+    @property
+    def changes(self) -> str:
+        """The keys of rows that are to be inserted or updated."""
+        return f"rowferry_changes_{self.name}"[:64]
+
+
+class NotLoaded(BackupDamaged):
+    """Not all rows went in, or not as they were: the backup is not what it says, or the table was not empty."""
 
 
 @dataclass(frozen=True)
@@ -77,57 +98,66 @@ class Counts:
 def load(conn: Connection, bucket: Bucket, target: Target, tick: Tick) -> None:
     """Makes the shadow and loads the backup into it.
 
-    Raises: BackupDamaged where what is in it then is not what was backed up, byte for byte.
+    Raises: NotLoaded where what is in it then is not what was backed up, byte for byte; BackupDamaged.
     """
     nullable = {field.name for field in target.now.fields if field.nullable}
     columns = ", ".join(
         f"`{column.name}` {column.kind.ddl} {'NULL' if column.name in nullable else 'NOT NULL'}"
         for column in target.table.columns
     )
-    db.run(conn, f"DROP TEMPORARY TABLE IF EXISTS `{target.shadow}`")
-    db.run(
-        conn,
-        f"CREATE TEMPORARY TABLE `{target.shadow}` ({columns}, PRIMARY KEY (`{target.table.key}`))"
-        " ENGINE = InnoDB DEFAULT CHARSET = utf8mb4",
-    )
+    make_temporary(conn, target.shadow, f"{columns}, PRIMARY KEY (`{target.table.key}`)")
+    make_temporary(conn, target.changes, "k BIGINT NOT NULL PRIMARY KEY, is_new BOOLEAN NOT NULL")
     fill(conn, bucket, target, target.shadow, tick)
+
+
+def make_temporary(conn: Connection, name: str, definition: str) -> None:
+    """A table of this session; making and dropping it commits nothing."""
+    db.run(conn, f"DROP TEMPORARY TABLE IF EXISTS `{name}`")
+    db.run(conn, f"CREATE TEMPORARY TABLE `{name}` ({definition}) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4")
 
 
 def fill(conn: Connection, bucket: Bucket, target: Target, name: str, tick: Tick) -> None:
     """Loads the backup into an empty table, and compares what is in it with what was backed up.
 
-    Raises: BackupDamaged.
+    Raises: NotLoaded, BackupDamaged.
     """
-    with bucket.read(data_key(target.manifest.table, target.manifest.id)) as fp:
+    key = data_key(target.manifest.table, target.manifest.id)
+    with bucket.read(key) as fp, tempfile.TemporaryDirectory(prefix="rowferry-") as folder:
         reader = Reader(fp)
-        for path, rows in _parts(reader):
+        for path, rows in _parts(reader, Path(folder)):
             tick()
-            if _load_part(conn, path, name, reader.schema) != (rows, 0):
-                raise BackupDamaged(f"not all rows of backup {target.manifest.id} could be loaded for {target.name}")
+            if _load_part(conn, str(path), name, reader.schema) != (rows, 0):
+                raise NotLoaded(f"not all rows of backup {target.manifest.id} could be loaded for {target.name}")
     tick()
     sql = f"SELECT COUNT(*) AS n, {avro.checksum_sql(reader.schema, 's')} AS checksum FROM `{name}` s"
     found = db.row(conn, sql) or {}
     checksum = found["checksum"] if found["n"] else "0" * 64
     if (found["n"], checksum) != (target.manifest.rows, target.manifest.checksum):
-        raise BackupDamaged(f"what backup {target.manifest.id} loads for {target.name} is not what was backed up")
+        raise NotLoaded(f"what backup {target.manifest.id} loads for {target.name} is not what was backed up")
 
 
-def _parts(reader: Reader) -> Iterator[tuple[str, int]]:
-    """Temporary files for LOAD DATA, one at a time, each with how many rows it holds."""
-    with tempfile.TemporaryDirectory(prefix="rowferry-") as folder:
-        path = Path(folder) / "rows.tsv"
-        blocks = reader.blocks()
-        while True:
-            rows = 0
-            with path.open("wb") as fp:
-                for count, block in blocks:
-                    fp.writelines(avro.lines(reader.schema, count, block))
-                    rows += count
-                    if fp.tell() >= PART_BYTES:
-                        break
+def _parts(reader: Reader, folder: Path) -> Iterator[tuple[Path, int]]:
+    """Files for LOAD DATA with how many rows each holds; while one is loaded the next is written, to another name."""
+    blocks = reader.blocks()
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(_write_part, folder / "rows-0.tsv", reader.schema, blocks)
+        for number in itertools.count(1):
+            path, rows = ahead.result()
             if not rows:
                 return
-            yield str(path), rows
+            ahead = pool.submit(_write_part, folder / f"rows-{number % 2}.tsv", reader.schema, blocks)
+            yield path, rows
+
+
+def _write_part(path: Path, schema: Schema, blocks: Iterator[tuple[int, bytes]]) -> tuple[Path, int]:
+    rows = 0
+    with path.open("wb") as fp:
+        for count, block in blocks:
+            fp.writelines(avro.lines(schema, count, block))
+            rows += count
+            if fp.tell() >= PART_BYTES:
+                break
+    return path, rows
 
 
 def _load_part(conn: Connection, path: str, table: str, schema: Schema) -> tuple[int, int]:
@@ -137,6 +167,10 @@ def _load_part(conn: Connection, path: str, table: str, schema: Schema) -> tuple
 
 
 # --- comparing -------------------------------------------------------------------------------------------------------
+
+
+def is_empty(conn: Connection, target: Target) -> bool:
+    return db.row(conn, f"SELECT 1 FROM `{target.name}` LIMIT 1") is None
 
 
 def ranges(conn: Connection, target: Target, tick: Tick) -> Iterator[Range]:
@@ -159,18 +193,26 @@ def _end(conn: Connection, name: str, key: str, low: int | None) -> int | None:
     return int(found["k"]) if found else None
 
 
-def compare(conn: Connection, target: Target, part: Range) -> Counts:
-    """What a restore would do to the rows of a range."""
+def classify(conn: Connection, target: Target, part: Range) -> Counts:
+    """What a restore would do to the rows of a range. Notes the keys of those to be inserted or updated; locks nothing.
+
+    At READ COMMITTED: with a higher isolation MySQL would lock what it reads here.
+    """
     key = target.table.key
-    both = db.row(
+    changed = db.run(
         conn,
-        f"SELECT COUNT(*) AS n, COALESCE(SUM(NOT ({same(target)})), 0) AS differ FROM `{target.shadow}` s"
-        f" STRAIGHT_JOIN `{target.name}` t ON t.`{key}` = s.`{key}` WHERE {part.sql(f's.`{key}`')}",
+        f"INSERT INTO `{target.changes}` SELECT s.`{key}`, t.`{key}` IS NULL FROM `{target.shadow}` s"
+        f" LEFT JOIN `{target.name}` t ON t.`{key}` = s.`{key}`"
+        f" WHERE (t.`{key}` IS NULL OR NOT ({_same(target)})) AND {part.sql(f's.`{key}`')}",
     )
-    assert both
-    there, differ = int(both["n"]), int(both["differ"])
-    new, old = (_count(conn, name, part.sql(f"`{key}`")) for name in (target.shadow, target.name))
-    return Counts(new - there, differ, old - there, there - differ)
+    new = _count(conn, target.changes, f"is_new AND {part.sql('k')}") if changed else 0
+    wanted, there = (_count(conn, name, part.sql(f"`{key}`")) for name in (target.shadow, target.name))
+    return Counts(new, changed - new, there - (wanted - new), wanted - changed)
+
+
+def forget(conn: Connection, target: Target) -> None:
+    """The keys that `classify` noted."""
+    db.run(conn, f"DELETE FROM `{target.changes}`")
 
 
 def _count(conn: Connection, name: str, where: str) -> int:
@@ -179,13 +221,13 @@ def _count(conn: Connection, name: str, where: str) -> int:
     return int(found["n"])
 
 
-def same(target: Target) -> str:
+def _same(target: Target) -> str:
     """Whether a row `t` of the table is its shadow `s`, byte for byte; nulls are alike."""
     others = [column for column in target.table.columns if column.name != target.table.key]
-    return " AND ".join(map(_same, others)) or "TRUE"
+    return " AND ".join(map(_same_column, others)) or "TRUE"
 
 
-def _same(column: Column) -> str:
+def _same_column(column: Column) -> str:
     mine, its = f"t.`{column.name}`", f"s.`{column.name}`"
     if isinstance(column.kind, Text):  # the default collation calls 'Sales' and 'sáles' equal
         return f"CAST({mine} AS BINARY) <=> CAST({its} AS BINARY)"
@@ -196,33 +238,32 @@ def _same(column: Column) -> str:
 
 
 def insert(conn: Connection, target: Target, part: Range) -> int:
-    key, names = target.table.key, _names(target.table.names)
+    """The rows that `classify` noted as new."""
+    names, theirs = (", ".join(f"{prefix}`{name}`" for name in target.table.names) for prefix in ("", "s."))
     return db.run(
         conn,
-        f"INSERT INTO `{target.name}` ({names}) SELECT {_names(target.table.names, 's.')} FROM `{target.shadow}` s"
-        f" LEFT JOIN `{target.name}` t ON t.`{key}` = s.`{key}`"
-        f" WHERE t.`{key}` IS NULL AND {part.sql(f's.`{key}`')} ORDER BY s.`{key}`",
+        f"INSERT INTO `{target.name}` ({names}) SELECT {theirs} FROM `{target.changes}` c"
+        f" STRAIGHT_JOIN `{target.shadow}` s ON s.`{target.table.key}` = c.k"
+        f" WHERE c.is_new AND {part.sql('c.k')} ORDER BY c.k",
     )
 
 
 def update(conn: Connection, target: Target, part: Range) -> int:
+    """The rows that `classify` noted as different."""
     key = target.table.key
     values = ", ".join(f"t.`{name}` = s.`{name}`" for name in target.table.names if name != key)
     return db.run(
         conn,
-        f"UPDATE `{target.shadow}` s STRAIGHT_JOIN `{target.name}` t ON t.`{key}` = s.`{key}` SET {values}"
-        f" WHERE NOT ({same(target)}) AND {part.sql(f's.`{key}`')}",
+        f"UPDATE `{target.changes}` c STRAIGHT_JOIN `{target.shadow}` s ON s.`{key}` = c.k"
+        f" STRAIGHT_JOIN `{target.name}` t ON t.`{key}` = c.k SET {values} WHERE NOT c.is_new AND {part.sql('c.k')}",
     )
 
 
 def delete(conn: Connection, target: Target, part: Range) -> int:
+    """The rows that are not in the backup."""
     key = target.table.key
     return db.run(
         conn,
         f"DELETE t FROM `{target.name}` t LEFT JOIN `{target.shadow}` s ON s.`{key}` = t.`{key}`"
         f" WHERE s.`{key}` IS NULL AND {part.sql(f't.`{key}`')}",
     )
-
-
-def _names(names: Sequence[str], prefix: str = "") -> str:
-    return ", ".join(f"{prefix}`{name}`" for name in names)

@@ -78,7 +78,7 @@ class Vault:
     def data(self, table: str, id: str) -> bytes:
         return self.bucket.read_all(backup.data_key(table, id))
 
-    def keys(self) -> list[str]:
+    def objects(self) -> list[str]:
         return sorted(self.bucket.keys("backups/"))
 
     # --- restores
@@ -102,4 +102,4 @@ class Vault:
 
 def counts(restored: dict[str, Any]) -> tuple[int, int, int, int]:
     """inserted, updated, deleted, unchanged."""
-    return tuple(restored[name] for name in ("inserted", "updated", "deleted", "unchanged"))  # type: ignore[return-value]
+    return tuple(restored[name] for name in ("inserted", "updated", "deleted", "unchanged"))
