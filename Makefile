@@ -4,7 +4,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help install lock rds-ca format check test unit integration e2e chaos load up down status env demo build deploy bench clean
+.PHONY: help install lock rds-ca audit format check test unit integration e2e chaos load up down status env demo build deploy bench clean
 
 suitable = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
@@ -30,6 +30,9 @@ lock: install ## compile the requirement lists (*.in) to hash-pinned files; UPGR
 
 rds-ca: install ## renew RDS's certificate authorities (src/rowferry/rds-ca.pem); BUNDLE=file where AWS is out of reach
 	@$(BIN)/python -m local.rds_ca $(BUNDLE)
+
+audit: install ## known vulnerabilities of the locked dependencies, where PyPI's advisories are in reach
+	@$(BIN)/python -m local.audit
 
 format: install ## format the code and mend what ruff can mend (changes files)
 	@$(BIN)/ruff check --fix-only --quiet

@@ -8,11 +8,10 @@ from typing import Annotated
 from fastapi import Depends, HTTPException, Request, status
 
 from api_ec2.access import Access
+from api_ec2.limits import Limits
 from rowferry import db
 from rowferry.config import Settings
 from rowferry.db import Connection
-
-QUERY_SECONDS = 30
 
 
 @lru_cache
@@ -28,10 +27,11 @@ async def settings() -> Settings:
 SettingsDep = Annotated[Settings, Depends(settings)]
 
 
-def session(settings: SettingsDep) -> Iterator[Connection]:
-    """A database session for one request; a query has half a minute."""
+def session(request: Request, settings: SettingsDep) -> Iterator[Connection]:
+    """A database session for one request; a query has the time that the limits say."""
+    limits: Limits = request.app.state.limits
     with db.session(settings) as conn:
-        db.run(conn, f"SET SESSION max_execution_time = {QUERY_SECONDS * 1_000}")
+        db.run(conn, "SET SESSION max_execution_time = %s", (round(limits.query * 1_000),))
         yield conn
 
 

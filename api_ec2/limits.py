@@ -43,13 +43,14 @@ class Rate:
 class Limits:
     """`chunks` is what one file's functions send at full speed with much to spare. `strangers`: without a token.
 
-    `arrive`: seconds that a request's body may take. `headers`: bytes.
+    `arrive`: seconds that a request's body may take; `query`: that a query of the database may. `headers`: bytes.
     """
 
     chunks: Rate = Rate(1_000, 4_000)
     others: Rate = Rate(20, 60)
     strangers: Rate = Rate(2, 30)
     arrive: float = 30
+    query: float = 30
     headers: int = 16 * 1024
 
 

@@ -1,14 +1,16 @@
-"""The app: routes, and one handler that turns our errors into answers. Run: `uvicorn --factory api_ec2.main:from_env`."""
+"""The app: routes, and one handler that turns our errors into answers. `uvicorn --factory api_ec2.main:from_env`."""
 
 import gc
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request, status
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from starlette.routing import compile_path
 
 import rowferry
 from api_ec2.access import Access
@@ -16,6 +18,8 @@ from api_ec2.deps import require_token
 from api_ec2.limits import LIMITS, Guard, Limits
 from api_ec2.routes import health, metrics, runs, upload
 from rowferry.errors import BadRequest, Later, NotFound, Refused, RowferryError, TooLarge, UnknownTable
+
+log = logging.getLogger("uvicorn.error")
 
 _STATUS: tuple[tuple[type[RowferryError], int], ...] = (
     (UnknownTable, 404),
@@ -70,6 +74,7 @@ def create_app(access: Access, limits: Limits = LIMITS) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.access = access
+    app.state.limits = limits
     app.include_router(health.router)
     for router in (upload.router, metrics.router, runs.router):
         app.include_router(router, dependencies=[Depends(require_token)], responses=REFUSALS)
@@ -80,15 +85,26 @@ def create_app(access: Access, limits: Limits = LIMITS) -> FastAPI:
         include_in_schema=False,
     )
     app.add_exception_handler(RowferryError, answer_error)
+    app.add_exception_handler(status.HTTP_405_METHOD_NOT_ALLOWED, answer_method)
     app.add_middleware(Guard, access=access, limits=limits)
     return app
 
 
 async def answer_error(request: Request, error: Exception) -> JSONResponse:
     """A caller's mistake in words; anything else without its inner workings."""
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    detail = str(error) if status < 500 else "not available, try again" if status == 503 else "an internal error"
-    return JSONResponse({"detail": detail}, status, {"Retry-After": "5"} if status == 503 else None)
+    code = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+    if code == 500:
+        log.error("%s %s failed: %s: %s", request.method, request.url.path, type(error).__name__, error)
+    detail = str(error) if code < 500 else "not available, try again" if code == 503 else "an internal error"
+    return JSONResponse({"detail": detail}, code, {"Retry-After": "5"} if code == 503 else None)
+
+
+async def answer_method(request: Request, error: Exception) -> JSONResponse:
+    """Names every method that the path takes; Starlette names those of its first route only."""
+    described = request.app.openapi()["paths"].items()
+    fitting = [methods for path, methods in described if compile_path(path)[0].match(request.url.path)]
+    allowed = sorted({method.upper() for methods in fitting for method in methods})
+    return JSONResponse({"detail": "Method Not Allowed"}, 405, {"Allow": ", ".join(allowed)})
 
 
 def from_env() -> FastAPI:

@@ -31,7 +31,6 @@ from local.samples import write_samples
 from rowferry import db, vault
 from rowferry.config import Settings
 from rowferry.restore import Order
-from rowferry.retention import Retention
 from rowferry.s3 import Bucket
 
 CLIENT = ROOT / ".tools" / "mysql-client"
@@ -66,7 +65,7 @@ def child(kind: str) -> dict[str, Any]:
     begun = time.monotonic()
     with db.session(settings) as conn:
         if kind == "backup":
-            job = vault.carry_out_backup(settings, bucket, vault.begin_backup(conn, [TABLE]), Retention())
+            job = vault.carry_out_backup(settings, bucket, vault.begin_backup(conn, [TABLE]))
         else:
             order = Order((TABLE,))
             job = vault.carry_out_restore(settings, bucket, vault.begin_restore(conn, order), order)

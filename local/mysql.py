@@ -204,7 +204,7 @@ class Launch:
         tls = self.certificates
         options = [
             f"--port={self.port}",
-            f"--bind-address={'0.0.0.0' if self.program.in_docker else '127.0.0.1'}",
+            f"--bind-address={'0.0.0.0' if self.program.in_docker else '127.0.0.1'}",  # noqa: S104 (in its container)
             "--socket=server.sock",  # in the data folder; an absolute path may be too long for a socket
             f"--pid-file={self.data / 'server.pid'}",
             f"--ssl-ca={tls.ca}",

@@ -68,7 +68,8 @@ _BODY: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
+                    "additionalProperties": False,
+                    "properties": {"file": {"type": "string", "contentMediaType": "text/csv"}},
                 }
             },
         },
@@ -82,6 +83,7 @@ _BODY: dict[str, Any] = {
     response_model=Verdict,
     responses={
         200: {"content": {CHUNK_MEDIA_TYPE: {"schema": {"type": "string"}}}},
+        400: {"description": "A form that can't be read, or with too many fields"},
         404: {"description": "An unknown table; the answer names the known ones"},
         413: {"description": f"More than {CHUNK_RECORDS} records or {CHUNK_BYTES} bytes; nothing was taken"},
         422: {"description": "Not CSV text, or columns that are not the table's"},
@@ -89,7 +91,7 @@ _BODY: dict[str, Any] = {
 )
 async def upload_csv(
     request: Request,
-    table: Annotated[str, Query(description="One of the tables", examples=list(TABLES))],
+    table: Annotated[str, Query(description="One of the tables", json_schema_extra={"enum": list(TABLES)})],
     delimiter: Annotated[
         Literal[",", ";", "\t", "|"] | None,
         Query(description="For a chunk from the middle of a file; without it delimiter and header are found"),
@@ -98,9 +100,10 @@ async def upload_csv(
     first_line: Annotated[int, Query(ge=1, le=2**53, description="The chunk's first line in its file")] = 1,
 ) -> Response:
     """Validates up to 1,000 records and answers them as they would go into the table. More: 413, never a part."""
+    known = table_named(table)
     body = await _body(request)
     dialect = Dialect(delimiter, tuple(columns.split(",")) if columns else ()) if delimiter else None
-    validated = validate_bytes(table_named(table), body, dialect, first_line)
+    validated = validate_bytes(known, body, dialect, first_line)
     if CHUNK_MEDIA_TYPE in request.headers.get("accept", ""):
         return Response(chunk_answer(validated), media_type=CHUNK_MEDIA_TYPE)
     return JSONResponse(_verdict(validated).model_dump(mode="json"))
@@ -124,7 +127,10 @@ async def _body(request: Request) -> bytes:
         return await _file(request)
     if kind not in ("text/csv", "text/plain", "application/octet-stream", ""):
         raise BadRequest(f"the body is {kind}; send text/csv, or a file as multipart/form-data")
-    return await _bounded(request, CHUNK_BYTES)
+    body = await _bounded(request, CHUNK_BYTES)
+    if not body:
+        raise BadRequest("the body is empty; send CSV text")
+    return body
 
 
 async def _bounded(request: Request, bound: int) -> bytes:

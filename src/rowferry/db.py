@@ -45,6 +45,8 @@ _CONTENTION = {
     ER.NO_REFERENCED_ROW_2,
     ER.ROW_IS_REFERENCED_2,
 }
+_QUOTING = {ER.PARSE_ERROR, ER.WARN_DATA_OUT_OF_RANGE, 1292, 1300, ER.TRUNCATED_WRONG_VALUE_FOR_FIELD, 1411}
+"""Errors whose text holds what a log must not: the SQL, or a row's contents."""
 _USER_LIMIT = 1226  # ER_USER_LIMIT_REACHED: MAX_USER_CONNECTIONS
 _UNAVAILABLE = {
     _USER_LIMIT,
@@ -269,4 +271,5 @@ def _ours(error: pymysql.err.MySQLError) -> RowferryError:
         return Contention(f"the database asks for another try (MySQL error {code})")
     if code in _UNAVAILABLE:
         return DatabaseUnavailable(f"the database is not available (MySQL error {code}): {error.args[-1]}")
-    return DatabaseError(f"MySQL error {code}: {error.args[-1]}")
+    words = "it quotes the statement or a value, so it is not shown" if code in _QUOTING else error.args[-1]
+    return DatabaseError(f"MySQL error {code}: {words}")

@@ -21,10 +21,17 @@ class Reference:
     parent: str
     parent_column: str
 
+    @property
+    def is_plain(self) -> bool:
+        """Its names can stand between backticks."""
+        return "`" not in "".join((self.child, self.column, self.parent, self.parent_column))
+
 
 @dataclass(frozen=True)
 class Family:
-    """The foreign keys from and to some tables. `odd`: tables with one of several columns, left to the server."""
+    """The foreign keys from and to some tables. `odd`: tables with one of several columns or an odd name, which is left
+    to the server.
+    """
 
     references: tuple[Reference, ...]
     odd: frozenset[str]
@@ -51,8 +58,8 @@ def family(conn: Connection, tables: Sequence[str]) -> Family:
     for row in found:
         reference = Reference(row["child"], row["col"], row["parent"], row["parent_col"])
         by_name.setdefault((row["child"], row["name"]), []).append(reference)
-    single = [references[0] for references in by_name.values() if len(references) == 1]
-    odd = {child for (child, _), references in by_name.items() if len(references) > 1}
+    single = [references[0] for references in by_name.values() if len(references) == 1 and references[0].is_plain]
+    odd = {child for (child, _), references in by_name.items() if len(references) > 1 or not references[0].is_plain}
     return Family(tuple(single), frozenset(odd))
 
 

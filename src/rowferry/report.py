@@ -25,11 +25,13 @@ from rowferry.validate import Reject
 
 REJECT_COLUMNS = ("_line", "_codes", "_message", "_raw")
 DUPLICATE = "duplicate_in_file"
+TO_VIEW = "-to-view"
 RUN_MARK = "rowferry-run"
 KEY_BYTES = 1_024  # of an S3 key
 
 Report = dict[str, Any]
 _BLOCK_ROWS = 1_000
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def summarise(conn: Connection, bucket: Bucket, run: Run) -> Report:
@@ -111,32 +113,42 @@ class _Rejects:
 
     count: int = 0
     by_code: Counter[str] = field(default_factory=Counter)
-    rejects_key: str | None = None
-    duplicates_key: str | None = None
+    keys: dict[str, str] = field(default_factory=dict)
+    """By the file's name."""
 
 
 def _merge_rejects(
     files: RunFiles, run: Run, batches: Sequence[Batch], rows: Sequence[LedgerRow], totals: Totals
 ) -> _Rejects:
-    """Writes rejects.csv, and duplicates.csv for rows that lost their key to another line, by line."""
-    merged = _Rejects()
+    """Writes rejects.csv, and duplicates.csv for rows that lost their key to another line, by line.
+
+    Beside each, where a spreadsheet would take one of its cells for a formula, a copy to look at.
+    """
+    merged, names = _Rejects(), set[str]()
     for reject in _all(files, run, batches, rows):
         merged.count += 1
         merged.by_code.update(set(reject.codes))
+        names.update(_names(reject))
     if merged.count != totals.rejected:
         words = f"{merged.count} rejects were kept where the ledger has {totals.rejected}"
         raise BooksDoNotBalance(f"run {run.id}: {words}")
-    table, folder = table_named(run.table), _errors_folder(run)
-    duplicates = merged.by_code[DUPLICATE]
-    if merged.count > duplicates:
-        merged.rejects_key = f"{folder}/rejects.csv"
-        others = (reject for reject in _all(files, run, batches, rows) if DUPLICATE not in reject.codes)
-        files.bucket.write_stream(merged.rejects_key, reject_csv(table, others))
-    if duplicates:
-        merged.duplicates_key = f"{folder}/duplicates.csv"
-        losers = (reject for reject in _all(files, run, batches, rows) if DUPLICATE in reject.codes)
-        files.bucket.write_stream(merged.duplicates_key, reject_csv(table, losers))
+    for name in sorted(names):
+        kind = name.removesuffix(TO_VIEW)
+        mine = (reject for reject in _all(files, run, batches, rows) if _kind(reject) == kind)
+        merged.keys[name] = f"{_errors_folder(run)}/{name}.csv"
+        files.bucket.write_stream(merged.keys[name], reject_csv(table_named(run.table), mine, name != kind))
     return merged
+
+
+def _kind(reject: Reject) -> str:
+    return "duplicates" if DUPLICATE in reject.codes else "rejects"
+
+
+def _names(reject: Reject) -> Iterator[str]:
+    """The files that it belongs to."""
+    yield _kind(reject)
+    if any(map(is_formula, (*(reject.fields or ()), reject.raw or ""))):
+        yield _kind(reject) + TO_VIEW
 
 
 def _all(files: RunFiles, run: Run, batches: Sequence[Batch], rows: Sequence[LedgerRow]) -> Iterator[Reject]:
@@ -151,20 +163,29 @@ def _all(files: RunFiles, run: Run, batches: Sequence[Batch], rows: Sequence[Led
         yield from heapq.merge(*(files.rejects(key) for key in keys), key=lambda reject: reject.line)
 
 
-def reject_csv(table: Table, rejects: Iterator[Reject]) -> Iterator[bytes]:
-    """Rejects as CSV to correct and upload, in blocks: the table's own columns as given, then what is wrong."""
+def reject_csv(table: Table, rejects: Iterator[Reject], to_view: bool = False) -> Iterator[bytes]:
+    """Rejects as CSV to correct and upload, in blocks: the table's own columns as given, then what is wrong.
+
+    `to_view`: not to be uploaded, but safe in a spreadsheet: an apostrophe before what it would take for a formula.
+    """
     text = io.StringIO()
     writer = csv.writer(text)  # its CRLF also makes it quote a lone CR
     writer.writerow((*table.names, *REJECT_COLUMNS))
     blank = ("",) * len(table.names)
     for count, reject in enumerate(rejects, 1):
         codes = ";".join(dict.fromkeys(reject.codes))
-        writer.writerow((*(reject.fields or blank), reject.line, codes, reject.message, reject.raw or ""))
+        cells = (*(reject.fields or blank), reject.line, codes, reject.message, reject.raw or "")
+        writer.writerow([f"'{cell}" if is_formula(cell) else cell for cell in cells] if to_view else cells)
         if count % _BLOCK_ROWS == 0:
             yield text.getvalue().encode()
             text.seek(0)
             text.truncate()
     yield text.getvalue().encode()
+
+
+def is_formula(cell: object) -> bool:
+    """Whether a spreadsheet may take it for one (OWASP, CSV injection)."""
+    return isinstance(cell, str) and cell.startswith(_FORMULA)
 
 
 # --- where the upload ends -------------------------------------------------------------------------------------------
@@ -189,7 +210,7 @@ def _ending(run: Run) -> tuple[str, str]:
 def _errors_folder(run: Run) -> str:
     folder = f"errors/{run.path.removesuffix('.gz').removesuffix('.csv')}/{run.id}"
     short = f"errors/{run.table or 'unknown'}/{run.id}"
-    return folder if len(f"{folder}/duplicates.csv".encode()) <= KEY_BYTES else short
+    return folder if len(f"{folder}/duplicates{TO_VIEW}.csv".encode()) <= KEY_BYTES else short
 
 
 def _within_s3(key: str, short: str, run: Run) -> str:
@@ -241,8 +262,9 @@ def _report(run: Run, status: str, place: str, totals: Totals, rejects: _Rejects
         "rejected": totals.rejected,
         "withheld": totals.withheld,
         "rejected_by_code": dict(sorted(rejects.by_code.items())),
-        "rejects_key": rejects.rejects_key,
-        "duplicates_key": rejects.duplicates_key,
+        "rejects_key": rejects.keys.get("rejects"),
+        "duplicates_key": rejects.keys.get("duplicates"),
+        "view_keys": [key for name, key in rejects.keys.items() if name.endswith(TO_VIEW)],
         "moved_to": place,
         "delimiter": dialect.delimiter if dialect else None,
         "header": bool(dialect.columns) if dialect else None,

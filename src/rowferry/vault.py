@@ -40,7 +40,7 @@ def begin_restore(conn: Connection, order: Order) -> str:
 
 
 def carry_out_backup(
-    settings: Settings, bucket: Bucket, id: str, retention: Retention, ends: float | None = None
+    settings: Settings, bucket: Bucket, id: str, ends: float | None = None, retention: Retention | None = None
 ) -> Job:
     """Backs up the job's tables, then removes what retention lets go. `ends`: by time.monotonic.
 
@@ -49,10 +49,13 @@ def carry_out_backup(
     with _at_work(settings, id, ends) as (conn, tick), db.session(settings) as reading:
         tables = [table_named(name) for name in jobs.read(conn, id).tables]
         manifests = backup(reading, bucket, tables, id, tick)
-        now = dt.datetime.now(dt.UTC)
-        removed = {table.name: asdict(sweep(conn, bucket, table.name, retention, now)) for table in tables}
+        removed = {table.name: _swept(conn, bucket, table.name, retention) for table in tables} if retention else {}
         jobs.finish(conn, id, {"backups": [_summary(manifest) for manifest in manifests], "removed": removed})
         return jobs.read(conn, id)
+
+
+def _swept(conn: Connection, bucket: Bucket, table: str, retention: Retention) -> dict[str, Any]:
+    return asdict(sweep(conn, bucket, table, retention, dt.datetime.now(dt.UTC)))
 
 
 def carry_out_restore(settings: Settings, bucket: Bucket, id: str, order: Order, ends: float | None = None) -> Job:

@@ -139,10 +139,14 @@ class Campaign:
         for thread in hurting:
             thread.join(PATIENCE)
         heal_at = time.monotonic() + 6
+        sweep_at = heal_at + 6
         for restart in range(RESTARTS):
             while not self._idle() and time.monotonic() < deadline:
                 if time.monotonic() > heal_at:
                     self.arena.heal()
+                if time.monotonic() > sweep_at:  # files may wait for one whose event was lost
+                    self.arena.start_sweep()
+                    sweep_at = time.monotonic() + 15
                 time.sleep(0.2)
             self.arena.heal()
             _insist(self.arena.give_rights)
@@ -182,10 +186,12 @@ class Campaign:
         return [file for file in files if file.version not in ended]
 
     def _runs(self, files: Sequence[File]) -> list[tuple[Any, ...]]:
+        """In the order in which their rows came in: a parent's are there before its run has ended."""
         marks = ", ".join(["%s"] * len(files))
+        loaded = "SELECT MAX(committed_at) FROM rowferry_batches b WHERE b.run_id = r.id"
         sql = f"""
-            SELECT version_id, status, id, report, turn, reason FROM rowferry_runs WHERE version_id IN ({marks})
-            ORDER BY finished_at, claim"""
+            SELECT version_id, status, id, report, turn, reason FROM rowferry_runs r WHERE version_id IN ({marks})
+            ORDER BY COALESCE(({loaded}), finished_at), claim"""
         return _insist(lambda: self.arena.world.rows(sql, *[file.version for file in files]))  # type: ignore[no-any-return]
 
     # --- the audit

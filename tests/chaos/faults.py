@@ -305,9 +305,7 @@ def emulator_restarted(round: Round) -> int:
 def sweeps(round: Round) -> int:
     for _ in range(2):
         time.sleep(round.soon() / 2)
-        with suppress(Exception):
-            world = round.arena.world
-            world.states.start_execution(stateMachineArn=world.sweep_machine, input='{"older_than_minutes": 0}')
+        round.arena.start_sweep()
     return 1
 
 

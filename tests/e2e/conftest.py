@@ -19,3 +19,8 @@ def stack_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def world(stack_world: World) -> World:
     stack_world.empty_tables()
     return stack_world
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks at the logs of everything comes last."""
+    items.sort(key=lambda item: item.path.name == "test_logs.py")

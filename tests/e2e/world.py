@@ -13,6 +13,7 @@ import boto3
 import httpx
 
 from local.stack import Stack
+from rowferry.s3 import Bucket
 
 PATIENCE = 240  # seconds; a run waits a minute for parents that are missing
 Rows = list[tuple[Any, ...]]
@@ -74,6 +75,16 @@ class World:
             time.sleep(0.1)
         raise AssertionError(f"version {version} did not end in {PATIENCE} s")
 
+    def failure(self, version: str) -> str:
+        """Waits for a version's run to fail; answers why."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            found = self.rows("SELECT reason FROM rowferry_runs WHERE version_id = %s AND status = 'failed'", version)
+            if found:
+                return str(found[0][0])
+            time.sleep(0.1)
+        raise AssertionError(f"version {version} did not fail in {PATIENCE} s")
+
     def migrate(self, key: str, body: str | bytes | Path) -> dict[str, Any]:
         return self.report(self.upload(key, body))
 
@@ -131,8 +142,9 @@ class World:
         self.wait_until_idle()
         tables = ("hired_employees", "jobs", "departments", "rowferry_batches", "rowferry_runs", "rowferry_jobs")
         self.execute(*[f"DELETE FROM {table}" for table in tables])
-        for key in self.keys("raw/"):
-            self.s3.delete_object(Bucket=self.bucket, Key=key)
+        uploads = Bucket(self.bucket, self.s3)
+        for version in (*uploads.versions("raw/"), *uploads.versions("check/")):
+            uploads.delete(version)  # for good: the emulator's events name no version, an older one would be taken
 
     def rejects(self, report: dict[str, Any]) -> list[dict[str, str]]:
         if not report["rejects_key"]:

@@ -69,7 +69,7 @@ class Vault:
     def back_up(self, *tables: str, retention: Retention | None = None, ends: float | None = None) -> str:
         """Answers the backup's id."""
         id = self.begin_backup(*tables)
-        vault.carry_out_backup(self.settings, self.bucket, id, retention or Retention(), ends)
+        vault.carry_out_backup(self.settings, self.bucket, id, ends, retention)
         return id
 
     def manifest(self, table: str, id: str) -> Manifest:

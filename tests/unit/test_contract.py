@@ -35,7 +35,7 @@ _Loader.add_multi_constructor("!", _tagged)
 
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
-    loaded = yaml.load((ROOT / "template.yaml").read_text(), _Loader)
+    loaded = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506 (a SafeLoader)
     assert isinstance(loaded, dict)
     return loaded
 
@@ -189,6 +189,8 @@ CALLS = {  # what rowferry.s3 calls, and the action that it needs
     "put_object_tagging": "s3:PutObjectTagging",
     "list_object_versions": "s3:ListBucketVersions",
     "list_objects_v2": "s3:ListBucket",
+    "list_multipart_uploads": "s3:ListBucketMultipartUploads",
+    "abort_multipart_upload": "s3:AbortMultipartUpload",
 }
 
 

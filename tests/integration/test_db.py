@@ -1,0 +1,30 @@
+"""What the database's errors become."""
+
+import pytest
+
+from rowferry import db
+from rowferry.db import Connection
+from rowferry.errors import DatabaseError
+
+SECRET = "Zebedee Quickfoot"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"INSERT INTO jobs (id, name) VALUES ('{SECRET}', 'x')",  # 1366: incorrect integer value
+        f"UPDATE jobs SET name = CAST('{SECRET}' AS SIGNED) WHERE id = 1",  # 1292
+        f"SELECT '{SECRET}' FROM WHERE",  # 1064: near '...'
+        f"INSERT INTO hired_employees VALUES (1, 'x', '{SECRET}', 1, 1)",  # 1292: incorrect datetime value
+    ],
+)
+def test_an_error_never_quotes_a_value_or_the_statement(conn: Connection, statement: str) -> None:
+    db.run(conn, "INSERT INTO jobs (id, name) VALUES (1, 'x')")
+    with pytest.raises(DatabaseError, match="MySQL error") as raised:
+        db.run(conn, statement)
+    assert SECRET not in str(raised.value)
+
+
+def test_an_error_about_names_says_which(conn: Connection) -> None:
+    with pytest.raises(DatabaseError, match=r"1146.*no_such_table"):
+        db.run(conn, "SELECT 1 FROM no_such_table")
