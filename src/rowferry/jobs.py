@@ -81,8 +81,8 @@ def ticker(conn: Connection, id: str, ends: float | None = None) -> Tick:
         now = time.monotonic()
         if ends is not None and now >= ends:
             raise OutOfTime(
-                "the time that a function has is nearly over, and nothing was changed; what is so large goes by the"
-                " API on its instance, which has no such limit"
+                "the time that a function has is nearly over, and nothing was changed; the stack's BackupFunction and"
+                " RestoreFunction have 15 minutes, the API on its instance has no limit"
             )
         if now - renewed > LEASE_MINUTES * 60 / 5:
             renew(conn, id)
