@@ -72,7 +72,7 @@ def collect_references(conn: Connection, family: Family, target: Target) -> None
 
 
 def _noted(reference: Reference) -> str:
-    return f"rowferry_{reference.column}_of_{reference.child}"[:64]
+    return shadow.temporary("parents", reference.child, reference.column)
 
 
 def refuse_orphans(conn: Connection, family: Family, targets: Iterable[Target]) -> None:

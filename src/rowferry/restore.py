@@ -180,7 +180,7 @@ class _Work:
         """What would be done, altogether and in each range of keys in which there is something to do."""
         shadow.forget(self.conn, target)
         whole, parts = Counts(), []
-        for part in shadow.ranges(self.conn, target, self.tick):
+        for part in shadow.ranges(self.conn, [target.name, target.shadow], target.table.key, self.tick):
             would = shadow.classify(self.conn, target, part)
             whole += would
             if would.inserted or would.updated or would.deleted:

@@ -3,9 +3,10 @@
 The shadow is this session's own, takes no part in any transaction of the table, and is gone with the session.
 """
 
+import hashlib
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,12 +51,17 @@ class Target:
 
     @property
     def shadow(self) -> str:
-        return f"rowferry_shadow_{self.name}"[:64]
+        return temporary("shadow", self.name)
 
     @property
     def changes(self) -> str:
         """The keys of rows that are to be inserted or updated."""
-        return f"rowferry_changes_{self.name}"[:64]
+        return temporary("changes", self.name)
+
+
+def temporary(kind: str, *names: str) -> str:
+    """A temporary table's name: of its own for these names, however long they are."""
+    return f"rowferry_{kind}_{hashlib.sha256('.'.join(names).encode()).hexdigest()[:16]}"
 
 
 class NotLoaded(BackupDamaged):
@@ -128,12 +134,22 @@ def fill(conn: Connection, bucket: Bucket, target: Target, name: str, tick: Tick
             tick()
             if _load_part(conn, str(path), name, reader.schema) != (rows, 0):
                 raise NotLoaded(f"not all rows of backup {target.manifest.id} could be loaded for {target.name}")
-    tick()
-    sql = f"SELECT COUNT(*) AS n, {avro.checksum_sql(reader.schema, 's')} AS checksum FROM `{name}` s"
-    found = db.row(conn, sql) or {}
-    checksum = found["checksum"] if found["n"] else "0" * 64
-    if (found["n"], checksum) != (target.manifest.rows, target.manifest.checksum):
+    if _contents(conn, name, target.table.key, reader.schema, tick) != (target.manifest.rows, target.manifest.checksum):
         raise NotLoaded(f"what backup {target.manifest.id} loads for {target.name} is not what was backed up")
+
+
+def _contents(conn: Connection, name: str, key: str, schema: Schema, tick: Tick) -> tuple[int, str]:
+    """How many rows a table has and their checksum, asked range by range."""
+    rows, checksum = 0, 0
+    for part in ranges(conn, [name], key, tick):
+        found = db.row(
+            conn,
+            f"SELECT COUNT(*) AS n, {avro.checksum_sql(schema, 's')} AS checksum FROM `{name}` s"
+            f" WHERE {part.sql(f's.`{key}`')}",
+        )
+        if found and found["n"]:
+            rows, checksum = rows + found["n"], checksum ^ int(found["checksum"], 16)
+    return rows, f"{checksum:064x}"
 
 
 def _parts(reader: Reader, folder: Path) -> Iterator[tuple[Path, int]]:
@@ -173,12 +189,12 @@ def is_empty(conn: Connection, target: Target) -> bool:
     return db.row(conn, f"SELECT 1 FROM `{target.name}` LIMIT 1") is None
 
 
-def ranges(conn: Connection, target: Target, tick: Tick) -> Iterator[Range]:
-    """All keys, in ranges of so many rows of the table and of its shadow at most."""
+def ranges(conn: Connection, names: Sequence[str], key: str, tick: Tick) -> Iterator[Range]:
+    """All keys, in ranges of so many rows of each of these tables at most."""
     low: int | None = None
     while True:
         tick()
-        ends = [_end(conn, name, target.table.key, low) for name in (target.name, target.shadow)]
+        ends = [_end(conn, name, key, low) for name in names]
         high = min((end for end in ends if end is not None), default=None)
         yield Range(low, high)
         if high is None:
