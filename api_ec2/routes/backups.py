@@ -78,6 +78,7 @@ ORDERED: dict[int | str, dict[str, Any]] = {
     202: {"model": JobState, "description": "It has begun; Location says where to follow it"},
     404: {"model": Problem, "description": "There is no such table or backup"},
     409: {"model": Problem, "description": "What is there does not allow it: a run, a restore, other columns, orphans"},
+    422: {"description": "An order that makes no sense"},
     413: {"model": Problem, "description": "On Lambda: more than fits into the time of a call"},
 }
 ABSENT: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing"}}
