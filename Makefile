@@ -4,7 +4,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help install lock rds-ca audit format check test unit integration e2e chaos load up down status env demo build deploy bench clean
+.PHONY: help install lock rds-ca audit format check test unit integration e2e chaos load up down status env demo invoke build deploy bench clean
 
 suitable = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
@@ -25,8 +25,8 @@ install: ## Python environments (.venv, .tools) and a MySQL server; again only w
 
 lock: install ## compile the requirement lists (*.in) to hash-pinned files; UPGRADE=1 takes newer versions
 	@$(LOCK) -o src/requirements.txt src/requirements.in
-	@$(LOCK) -o api_ec2/requirements.txt api_ec2/requirements.in
-	@for set in dev sam ministack; do $(LOCK) -o requirements/$$set.txt requirements/$$set.in || exit 1; done
+	@for set in requirements requirements-lambda; do $(LOCK) -o api_ec2/$$set.txt api_ec2/$$set.in || exit 1; done
+	@for set in dev sam ministack checkov; do $(LOCK) -o requirements/$$set.txt requirements/$$set.in || exit 1; done
 
 rds-ca: install ## renew RDS's certificate authorities (src/rowferry/rds-ca.pem); BUNDLE=file where AWS is out of reach
 	@$(BIN)/python -m local.rds_ca $(BUNDLE)
@@ -38,12 +38,14 @@ format: install ## format the code and mend what ruff can mend (changes files)
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format --quiet
 
-check: install ## ruff, mypy, shellcheck, sam validate, the state machine linted, the contract test; changes nothing
+check: install ## ruff, mypy, shellcheck, cfn-lint and checkov on the template, the contract test; changes nothing
+	@$(PYTHON) local/install.py checkov
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/shellcheck api_ec2/instance/*.sh .ci/run
 	@$(BIN)/mypy $(wildcard src functions api_ec2 local bench tests)
 	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+	@$(BIN)/python -m local.checks
 	@$(BIN)/python -m pytest --quiet --no-header tests/unit/test_contract.py
 
 test: unit integration e2e ## every test: unit, integration, end to end
@@ -80,11 +82,15 @@ env: ## shell exports for the running stack: eval "$(make -s env)"
 demo: install ## the stack, three sample files through it, and the account of every row
 	@$(BIN)/python -m local demo
 
-build: install ## sam build: the functions and their layer, as AWS gets them
-	@PATH="$(CURDIR)/.tools/sam/bin:$$PATH" $(SAM) build
+invoke: install ## one function in Lambda's container: FN=PlanFunction, EVENT=file or a sample; WITH=rie without Docker
+	@$(BIN)/python -m local.invoke $(or $(FN),$(error make invoke FN=PlanFunction)) \
+		$(if $(EVENT),--event $(EVENT)) $(if $(WITH),--way $(WITH))
 
-deploy: build ## sam deploy --guided, to the AWS account of your credentials
-	@$(SAM) deploy --guided
+build: install ## sam build: the functions and their layers, as AWS gets them
+	@PATH="$(CURDIR)/.tools/sam/bin:$$PATH" $(SAM) build $(if $(ENV),--config-env $(ENV))
+
+deploy: build ## sam deploy --guided, to the AWS account of your credentials; ENV=dev or prod as samconfig.toml says
+	@$(SAM) deploy $(if $(ENV),--config-env $(ENV),--guided)
 
 bench: install ## what bench/ measures
 	@$(BIN)/python -m bench

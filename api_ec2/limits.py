@@ -50,7 +50,7 @@ class Limits:
     others: Rate = Rate(20, 60)
     strangers: Rate = Rate(2, 30)
     arrive: float = 30
-    query: float = 30
+    query: float = 25  # API Gateway waits for 30
     headers: int = 16 * 1024
 
 

@@ -5,7 +5,7 @@ from rowferry.batch import validate_batch
 from rowferry.errors import NotFound
 from rowferry.files import RunFiles
 from rowferry.tables import table_named
-from rowferry.validator import Validator
+from rowferry.validator import judge_at
 from runtime import Answer, BatchEvent, bucket, handler, logger, settings
 
 
@@ -17,7 +17,7 @@ def handle(event: BatchEvent) -> Answer:
         ledger.renew(conn, run.id, "Validate")
     if run.dialect is None:
         raise NotFound(f"run {run.id} has no plan")
-    validator = Validator(now.api_url, now.api_token)
+    validator = judge_at(now.api_url, now.api_token)
     stats = validate_batch(
         RunFiles(bucket(now.bucket), run.id), validator, table_named(run.table), run.dialect, event.batch
     )

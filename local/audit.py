@@ -8,21 +8,17 @@ from pathlib import Path
 
 from local.emulator import ROOT
 
-LOCKS = (
-    "api_ec2/requirements.txt",
-    "src/requirements.txt",
-    *(f"requirements/{n}.txt" for n in ("dev", "sam", "ministack")),
-)
+LOCKS = sorted(path for folder in ("src", "api_ec2", "requirements") for path in (ROOT / folder).glob("*.txt"))
 
 
 def main() -> int:
     """1 where a package has a known vulnerability; that the advisories are out of reach is said, and is no failure."""
     found, audited, skipped = list[str](), 0, 0
     for lock in LOCKS:
-        packages = audit(ROOT / lock)
+        packages = audit(lock)
         skipped += sum("skip_reason" in package for package in packages)
         audited += sum("vulns" in package for package in packages)
-        found += [f"{lock}: {words}" for package in packages for words in vulnerabilities(package)]
+        found += [f"{lock.relative_to(ROOT)}: {words}" for package in packages for words in vulnerabilities(package)]
     print(*found, sep="\n", end="\n" if found else "")
     print(f"audit: {audited} packages audited, {len(found)} vulnerabilities")
     if skipped:

@@ -38,11 +38,12 @@ def make_certificates(folder: Path) -> Certificates:
         .sign(ca_key, hashes.SHA256())
     )
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    names = [x509.DNSName(name) for name in ("localhost", "host.docker.internal")]  # as a container calls this machine
     certificate = (
         builder(name, ca_name, key.public_key(), authority)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage(signs_certificates=False), critical=True)
-        .add_extension(x509.SubjectAlternativeName([address, x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([address, *names]), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
     made.ca.write_bytes(ca.public_bytes(serialization.Encoding.PEM))

@@ -3,6 +3,7 @@
 .venv             the project, its tests and its tools
 .tools/sam        the SAM CLI and cfn-lint
 .tools/ministack  the emulated AWS, and the interpreter that runs the functions on it
+.tools/checkov    a linter of the template; a quarter of a gigabyte that only `make check` needs, so only it asks for it
 
 Each is made from a hash-pinned requirement file and changed only when that file or the Python did.
 """
@@ -14,7 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,7 @@ ENVIRONMENTS = (
     Environment(ROOT / ".tools" / "sam", ROOT / "requirements" / "sam.txt"),
     Environment(ROOT / ".tools" / "ministack", ROOT / "requirements" / "ministack.txt"),
 )
+CHECKOV = Environment(ROOT / ".tools" / "checkov", ROOT / "requirements" / "checkov.txt")
 
 
 def run(command: list[str]) -> str:
@@ -127,9 +129,13 @@ def install(environments: Iterable[Environment]) -> None:
             made.result()
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
+    """Without an argument what everything stands on; with `checkov` that linter alone."""
     try:
         check_python()
+        if "checkov" in arguments:
+            install([CHECKOV])
+            return 0
         install(ENVIRONMENTS)
     except InstallError as error:
         print(f"install: {error}", file=sys.stderr)
@@ -139,4 +145,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

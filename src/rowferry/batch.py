@@ -1,4 +1,4 @@
-"""The step Validate: one batch through the validator API. Pure: the same bytes in give the same files out."""
+"""The step Validate: one batch through the validator. Pure: the same bytes in give the same files out."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from rowferry.parse import Dialect
 from rowferry.split import Batch
 from rowferry.tables import Table
 from rowferry.validate import Reject
-from rowferry.validator import Validator
+from rowferry.validator import Judge
 
 
-def validate_batch(files: RunFiles, validator: Validator, table: Table, dialect: Dialect, batch: Batch) -> Stats:
+def validate_batch(files: RunFiles, validator: Judge, table: Table, dialect: Dialect, batch: Batch) -> Stats:
     """Writes the batch's valid rows, rejects, sorted keys and distinct references; answers its figures.
 
     Raises: ValidatorUnavailable, StorageUnavailable: the batch as a whole can be tried again.
@@ -41,7 +41,7 @@ def validate_batch(files: RunFiles, validator: Validator, table: Table, dialect:
 
 
 def _judge_chunks(
-    files: RunFiles, validator: Validator, table: Table, dialect: Dialect, batch: Batch
+    files: RunFiles, validator: Judge, table: Table, dialect: Dialect, batch: Batch
 ) -> tuple[list[Reject], bytes]:
     text = memoryview(files.bucket.read_range(files.input, batch.start, batch.end))
     rejects, rows = list[Reject](), list[bytes]()

@@ -1,7 +1,11 @@
-"""Calls the validator API: one POST for each chunk, the answer as text that LOAD DATA reads."""
+"""Calls the validator API: one POST for each chunk, the answer as text that LOAD DATA reads.
+
+Where no API is in reach of the functions, the code behind that route gives the verdict in the function itself.
+"""
 
 import json
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlencode
 
 import urllib3
@@ -9,7 +13,8 @@ from pydantic import ValidationError
 
 from rowferry.errors import Never, ValidatorUnavailable
 from rowferry.parse import Dialect
-from rowferry.validate import CHUNK_MEDIA_TYPE, REJECT, Reject
+from rowferry.tables import table_named
+from rowferry.validate import CHUNK_MEDIA_TYPE, REJECT, Reject, validate_bytes
 
 _BUSY = {408, 425, 429}
 
@@ -25,6 +30,26 @@ class Judged:
     read: int
     rejects: list[Reject]
     rows: bytes
+
+
+class Judge(Protocol):
+    """Whoever gives the verdict on a chunk."""
+
+    def judge(self, table: str, chunk: bytes, dialect: Dialect, first_line: int) -> Judged: ...
+
+
+def judge_at(url: str, token: str) -> Judge:
+    """The API at a base URL; where it is empty, this process."""
+    return Validator(url, token) if url else InProcess()
+
+
+class InProcess:
+    """The verdict without HTTP: what the API's route does, done here."""
+
+    def judge(self, table: str, chunk: bytes, dialect: Dialect, first_line: int) -> Judged:
+        """Raises: BadRequest."""
+        validated = validate_bytes(table_named(table), chunk, dialect, first_line)
+        return Judged(validated.read, list(validated.rejects), validated.normal_text().encode())
 
 
 class Validator:

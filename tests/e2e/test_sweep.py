@@ -1,35 +1,17 @@
 """The scheduled sweep on the deployed template: what its event never announced, and what failed and may be repeated."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager
 
-import boto3
-
+from local import events
 from rowferry import db, ledger
 from rowferry.config import Options, Settings
 from rowferry.s3 import Bucket
 from tests.e2e.world import World
 
 
-@contextmanager
-def unannounced(world: World) -> Iterator[None]:
-    """Uploads start nothing."""
+def unannounced(world: World) -> AbstractContextManager[None]:
     assert world.stack.emulator
-    events = boto3.client("events", **world.stack.emulator.client_options())
-    uploads = [rule["Name"] for rule in events.list_rules()["Rules"] if "aws.s3" in rule.get("EventPattern", "")]
-    (rule,) = [name for name in uploads if starts(events, name, world.machine)]  # other stacks have their own
-    events.disable_rule(Name=rule)
-    try:
-        yield
-    finally:
-        events.enable_rule(Name=rule)
-        events.close()
-
-
-def starts(events: Any, rule: str, machine: str) -> bool:
-    """Whether a rule has this state machine among its targets."""
-    return machine in {target["Arn"] for target in events.list_targets_by_rule(Rule=rule)["Targets"]}
+    return events.unannounced(world.stack.emulator)
 
 
 def test_an_upload_that_nobody_announced_is_loaded_by_the_sweep(world: World) -> None:

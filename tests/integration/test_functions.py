@@ -2,9 +2,10 @@
 
 import importlib
 import json
+import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rowferry.s3 import Bucket
 from tests.integration.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[2]
-DEPARTMENTS = "".join(f"{i},Department\n" for i in range(1, 13)).encode().ljust(178, b"\n")
+DEPARTMENTS = (ROOT / "events/departments.csv").read_bytes()
 
 
 @dataclass
@@ -94,7 +95,30 @@ def test_the_functions_take_a_file_all_the_way(functions: Functions, capsys: pyt
     assert {entry.get("run") for entry in logged if entry.get("message") == "loaded"} == {report["run"]}
     metrics = [entry for entry in logged if "_aws" in entry]
     assert metrics[0]["RowsInserted"] == [12.0]
-    assert "Department" not in out + err, "no row's contents in the logs"
+    (directive,) = metrics[0]["_aws"]["CloudWatchMetrics"]
+    assert (directive["Namespace"], directive["Dimensions"]) == ("Rowferry", [["service"]])
+    on_the_dashboard = set(re.findall(r'"(Rows[A-Z]\w+)"', (ROOT / "template.yaml").read_text()))
+    assert {metric["Name"] for metric in directive["Metrics"]} == on_the_dashboard
+    assert "Human Resources" not in out + err, "no row's contents in the logs"
+
+
+def test_without_an_api_in_reach_validate_judges_the_chunks_itself_and_leaves_the_same_files(
+    functions: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = functions.pipeline.bucket
+    rows = ["2,Señor", "1,a", "x,b", '3,"c\n""d"""', "4", "5,", ",,", "2,again"]
+    uploaded = functions.pipeline.upload("raw/jobs.csv", "\n".join(rows))
+    functions.run = functions.pipeline.plan(uploaded).run
+    (batch,) = functions.pipeline.batches(functions.run)
+    left = []
+    for url in (functions.pipeline.settings.api_url, ""):
+        monkeypatch.setenv("API_URL", url)
+        answer = functions.call("validate", batch=asdict(batch))
+        assert (answer["read"], answer["valid"], answer["rejected"]) == (8, 4, 4)
+        left.append({key: bucket.read_all(key) for key in bucket.keys(f"runs/{functions.run}/valid/")})
+    assert left[0] == left[1]
+    assert len(left[0]) == 4, "rows, keys, rejects, figures"
+    assert {len(bucket.versions_of(key)) for key in left[0]} == {2}, "both wrote all of them"
 
 
 def test_a_failure_that_lasts_is_an_answer(functions: Functions) -> None:

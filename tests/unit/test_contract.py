@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -61,14 +62,14 @@ def definition_of(name: str) -> str:
 def test_each_handler_in_the_template_exists_and_each_function_file_is_in_it(functions: dict[str, Any]) -> None:
     handlers = {properties["Handler"] for properties in functions.values()}
     files = {path.stem for path in (ROOT / "functions").glob("*.py")} - {"runtime"}
-    assert handlers == {f"{file}.handle" for file in files}
-    for file in files:
-        assert "\ndef handle(event: " in (ROOT / f"functions/{file}.py").read_text()
+    assert handlers == {f"{file}.handle" for file in files} | {"api_ec2.on_lambda.handle"}
+    for file in (*(f"functions/{file}" for file in files), "api_ec2/on_lambda"):
+        assert "\ndef handle(event: " in (ROOT / f"{file}.py").read_text()
 
 
 def test_each_function_has_an_event(functions: dict[str, Any]) -> None:
     events = {path.stem for path in (ROOT / "events").glob("*.json")}
-    assert events == {properties["Handler"].removesuffix(".handle") for properties in functions.values()}
+    assert events == {name.removesuffix("Function").lower() for name in functions}
 
 
 def test_each_environment_variable_of_the_template_is_a_setting(template: dict[str, Any]) -> None:
@@ -85,6 +86,16 @@ def test_the_bootstrap_has_what_it_reads(functions: dict[str, Any]) -> None:
     assert variables == {field.name.upper() for field in fields(BootstrapSettings)} - {"APP"} | {"DB_USER"}
 
 
+def test_a_new_token_is_sent_only_after_the_api_knows_it(template: dict[str, Any]) -> None:
+    """The instance knows the token before it too; one that is still of the deploy before would answer 401."""
+    after = template["Resources"]["ValidateFunction"]["Properties"]["Tags"]["api"]
+    assert after == {"If": ["OwnApi", {"Ref": "ApiGroup"}, {"Ref": "ApiUrl"}]}, (
+        "CloudFormation's order is that of references"
+    )
+    launched = json.dumps(template["Resources"]["ApiLaunchTemplate"])
+    assert "CREDENTIALS_VERSION=${CredentialsVersion}" in launched, "another number must make another instance"
+
+
 def test_each_parameter_is_used_and_shown_in_a_group(template: dict[str, Any]) -> None:
     text = (ROOT / "template.yaml").read_text()
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
@@ -92,6 +103,19 @@ def test_each_parameter_is_used_and_shown_in_a_group(template: dict[str, Any]) -
     assert sorted(grouped) == sorted(template["Parameters"])
     for name in template["Parameters"]:
         assert re.search(rf"!Ref {name}\b|\${{{name}}}", text), f"{name} is used nowhere"
+
+
+def test_each_environment_of_samconfig_builds_fast_and_sets_parameters_that_exist(template: dict[str, Any]) -> None:
+    environments = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    assert environments.pop("version") == 0.1
+    assert set(environments) == {"default", "dev", "prod"}
+    for environment in environments.values():
+        assert environment["build"]["parameters"] == {"cached": True, "parallel": True}
+        assert environment["validate"]["parameters"] == {"lint": True}
+        for override in environment["deploy"]["parameters"].get("parameter_overrides", []):
+            name, _, value = override.partition("=")
+            parameter = template["Parameters"][name]
+            assert value in map(str, parameter.get("AllowedValues", [value])), override
 
 
 def test_each_definition_belongs_to_a_state_machine() -> None:
