@@ -90,7 +90,8 @@ def _field(found: Any) -> Field:
         null, spelt = spelt
         if null != "null":
             raise ValueError(name)
-    return Field(name, next(type for type, known in TYPES.items() if known == spelt), nullable)
+    (type,) = [type for type, known in TYPES.items() if known == spelt]  # ValueError where it is none of them
+    return Field(name, type, nullable)
 
 
 def differences(file: Schema, table: Schema) -> list[str]:
@@ -274,7 +275,9 @@ class Reader:
 
     def _long(self, first: bytes = b"") -> int:
         parts = first or self._take(1)
-        while parts[-1] & 128 and len(parts) < 10:
+        while parts[-1] & 128:
+            if len(parts) == 10:
+                raise BackupDamaged("a number has more than 64 bits")
             parts += self._take(1)
         return _long(parts, 0)[0]
 
