@@ -63,10 +63,16 @@ def family(conn: Connection, tables: Sequence[str]) -> Family:
     return Family(tuple(single), frozenset(odd))
 
 
+def make_notes(conn: Connection, family: Family, target: Target) -> None:
+    """The tables for `collect_references`; before the transaction, as GTIDs forbid it within."""
+    for reference in family.of_child(target.name):
+        shadow.make_temporary(conn, _noted(reference), "k BIGINT NOT NULL PRIMARY KEY")
+
+
 def collect_references(conn: Connection, family: Family, target: Target) -> None:
     """Notes which parents the backup's rows have, each once."""
     for reference in family.of_child(target.name):
-        shadow.make_temporary(conn, _noted(reference), "k BIGINT NOT NULL PRIMARY KEY")
+        db.run(conn, f"DELETE FROM `{_noted(reference)}`")
         values = f"SELECT DISTINCT `{reference.column}` FROM `{target.source}` WHERE `{reference.column}` IS NOT NULL"
         db.run(conn, f"INSERT INTO `{_noted(reference)}` {values}")
 

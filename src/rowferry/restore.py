@@ -129,12 +129,12 @@ class _Work:
         return replace(target, direct=not odd and shadow.is_empty(self.conn, target))
 
     def rehearse(self, targets: Sequence[Target]) -> list[Restored]:
-        self._load_shadows(targets)
+        self._prepare(targets)
         families.refuse_orphans(self.conn, self.family, targets)
         return [_restored(target, self._classified(target)[0]) for target in targets]
 
     def carry_out(self, targets: Sequence[Target], id: str) -> list[Restored]:
-        self._load_shadows(targets)
+        self._prepare(targets)
         for tries_left in reversed(range(_TRIES)):
             try:
                 with db.transaction(self.conn):
@@ -147,8 +147,9 @@ class _Work:
                     raise
         raise AssertionError("never reached")
 
-    def _load_shadows(self, targets: Sequence[Target]) -> None:
+    def _prepare(self, targets: Sequence[Target]) -> None:
         for target in targets:
+            families.make_notes(self.conn, self.family, target)
             if not target.direct:
                 shadow.load(self.conn, self.bucket, target, self.tick)
                 families.collect_references(self.conn, self.family, target)
