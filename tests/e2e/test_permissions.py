@@ -26,9 +26,8 @@ API_LOGS = "arn:aws:logs:us-east-1:123456789012:log-group:ApiLogGroup"
 
 REVIEWED = {
     **{
-        Grant(
-            "Migrate", f"logs:{action}", "*"
-        ): "Step Functions needs it to write the machine's log; knows no resources"
+        Grant(machine, f"logs:{action}", "*"): "Step Functions needs it to write the machine's log; knows no resources"
+        for machine in ("Migrate", "Sweep")
         for action in LOGS + POLICIES
     },
     **{
