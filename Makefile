@@ -4,7 +4,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help install lock rds-ca audit format check test unit integration e2e chaos load up down status env demo invoke build deploy bench clean
+.PHONY: help install lock rds-ca audit format check test unit integration e2e chaos load up down status env demo invoke build deploy bench costs clean
 
 suitable = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
@@ -94,6 +94,9 @@ deploy: build ## sam deploy --guided, to the AWS account of your credentials; EN
 
 bench: install ## what bench/ measures
 	@$(BIN)/python -m bench
+
+costs: install ## docs/costs.md from prices and counted calls; COUNT=1 counts anew, on a stack of its own
+	@$(BIN)/python -m bench.costs $(if $(COUNT),--count)
 
 clean: down ## remove everything that was made: environments, stack, caches
 	@rm -rf .venv .tools .local .aws-sam .build .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info

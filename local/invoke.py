@@ -113,7 +113,7 @@ class Invocation:
             raise LocalError(f"{function} is no function of template.yaml")
 
     def environment(self) -> Environment:
-        """As deployed on the stack. One that is not, the bootstrap, has the others' and the administrator's."""
+        """As deployed on the stack. One that is not (bootstrap, API) has the others' and the administrator's."""
         assert self.stack.emulator and self.stack.mysql
         with closing(boto3.client("lambda", **self.stack.emulator.client_options())) as client:
             pages = client.get_paginator("list_functions").paginate()
@@ -216,11 +216,12 @@ class Invocation:
 
     def rie_environment(self) -> Environment:
         assert self.stack.emulator
-        code, layer = BUILD / "build" / self.function, BUILD / "build/CoreLayer/python"
+        code = BUILD / "build" / self.function
+        layers = ["CoreLayer", *(layer["Ref"] for layer in self.properties.get("Layers", []))]
         return bare_environment(
             **self.environment(),
             **self.stack.emulator.environment(),
-            PYTHONPATH=f"{code}{os.pathsep}{layer}",
+            PYTHONPATH=os.pathsep.join(map(str, [code, *(BUILD / "build" / layer / "python" for layer in layers)])),
             PYTHONDONTWRITEBYTECODE="1",
             LAMBDA_TASK_ROOT=str(code),
             AWS_LAMBDA_FUNCTION_NAME=self.function,

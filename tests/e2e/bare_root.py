@@ -38,7 +38,11 @@ FAKE = """\
     def aws():
         action = " ".join(arguments[:2])
         if action == "secretsmanager get-secret-value":
-            print(json.dumps({"password": world["secrets"][arguments[3]]}))
+            stage = arguments[arguments.index("--version-stage") + 1]
+            kept = world["secrets"].get(f"{arguments[3]} {stage}")
+            if kept is None:
+                sys.exit("ResourceNotFoundException")
+            print(json.dumps({"password": kept}))
         elif action == "ec2 describe-network-interfaces":
             print(world["holders"].pop(0) if len(world["holders"]) > 1 else world["holders"][0])
             json.dump(world, open("/world.json", "w"))

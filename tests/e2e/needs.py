@@ -15,8 +15,11 @@ from local.recorder import Call
 from tests.e2e.roles import ACCOUNT, Grant, Roles
 
 BUCKET = "arn:aws:s3:::Bucket"
-_LISTS = {"ListObjectVersions": "s3:ListBucketVersions", "ListObjectsV2": "s3:ListBucket"}
-_LISTS |= {"ListMultipartUploads": "s3:ListBucketMultipartUploads"}
+_LISTS = {
+    "ListObjectVersions": "s3:ListBucketVersions",
+    "ListObjectsV2": "s3:ListBucket",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+}
 _OF_A_VERSION = {name: f"s3:{name}" for name in ("GetObject", "DeleteObject", "GetObjectTagging", "PutObjectTagging")}
 _PUTS = {"PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "CopyObject", "UploadPartCopy"}
 
@@ -25,14 +28,17 @@ _PUTS = {"PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartU
 
 
 def of_functions(calls: Iterable[Call]) -> set[Grant]:
-    return {Grant(call.function, action, resource) for call in calls for action, resource in of_call(call)}
+    return {Grant(call.function, *need) for call in calls for need in of_call(call)}
 
 
-def of_call(call: Call) -> Iterator[tuple[str, str]]:
-    """Actions with their resources; an object stands for all below the first part of its key."""
+def of_call(call: Call) -> Iterator[tuple[str, ...]]:
+    """Actions with their resources; an object stands for all below the first part of its key.
+
+    With a listing goes the condition that would allow it alone, of its prefix.
+    """
     operation, version = call.operation, "versionid" in call.query
     if operation in _LISTS:
-        yield _LISTS[operation], BUCKET
+        yield _LISTS[operation], BUCKET, only_below(call.query.get("prefix", ""))
     elif operation in _OF_A_VERSION:
         action = _OF_A_VERSION[operation]
         yield _of_version(action, version), place(call.key)
@@ -46,7 +52,7 @@ def of_call(call: Call) -> Iterator[tuple[str, str]]:
         yield from _of_copy(call)
     else:
         raise LookupError(f"which action {operation} needs is not known here")
-    if call.status == 404 and call.key:  # without it S3 answers 403, which is another error
+    if call.status == 404 and call.key:  # without it S3 answers 403, which is another error; no prefix is asked for
         yield "s3:ListBucket", BUCKET
 
 
@@ -64,6 +70,12 @@ def _of_copy(call: Call) -> Iterator[tuple[str, str]]:
 
 def _of_version(action: str, version: bool) -> str:
     return action.replace("Object", "ObjectVersion") if version else action
+
+
+def only_below(prefix: str) -> str:
+    """A condition, as JSON."""
+    first = prefix.partition("/")[0]
+    return json.dumps({"StringLike": {"s3:prefix": f"{first}/*"}})
 
 
 def place(key: str) -> str:
@@ -176,9 +188,25 @@ def commands(script: str) -> set[str]:
 
 
 def of_events(roles: Roles) -> set[Grant]:
-    machine = f"arn:aws:states:{ACCOUNT}:stateMachine:"
-    return {
-        Grant("MigrateUploaded", "states:StartExecution", f"{machine}rowferry-migrate"),
-        Grant("SweepRegularly", "states:StartExecution", f"{machine}Sweep"),
-        Grant("BackupFunctionRegularly", "lambda:InvokeFunction", f"arn:aws:lambda:{ACCOUNT}:function:BackupFunction"),
-    }
+    return set(_of_events(roles))
+
+
+def _of_events(roles: Roles) -> Iterator[Grant]:
+    for resource in roles.template["Resources"].values():
+        properties = resource.get("Properties", {})
+        if not roles.resolver.exists(resource):
+            continue
+        if resource["Type"] == "AWS::Events::Rule":
+            targets = properties["Targets"]
+        elif resource["Type"] == "AWS::Scheduler::Schedule":
+            targets = [properties["Target"]]
+        else:
+            continue
+        for target in targets:
+            if "RoleArn" in target:
+                arn, (role, _) = roles.resolver.value(target["Arn"]), target["RoleArn"]["Fn::GetAtt"]
+                yield Grant(role.removesuffix("Role"), _STARTS[arn.split(":")[2]], arn)
+
+
+_STARTS = {"states": "states:StartExecution", "lambda": "lambda:InvokeFunction"}
+"""By the service that a rule or a schedule calls."""

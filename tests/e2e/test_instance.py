@@ -21,6 +21,7 @@ from tests.e2e.bare_root import Machine, bare_root
 from tests.e2e.world import World
 
 INSTANCE = "i-0c1d2e3f4a5b6c7d8"
+TOKEN, BEFORE = "the-instances-token", "the-token-before-it"
 
 
 def user_data(values: dict[str, str]) -> str:
@@ -123,7 +124,7 @@ def first(stack_world: World, tmp_path: Path) -> Iterator[First]:
         "User": mysql.user,
         "Way": "r-1 rtbassoc-1",
     }
-    secrets = {"app-secret": mysql.password, "token-secret": "the-token"}
+    secrets = {"app-secret AWSCURRENT": mysql.password, "token-secret AWSCURRENT": TOKEN}
     yield First(machine, values, metadata, files, tmp_path, chosen_port("ROWFERRY_TEST_API_PORT"), secrets)
     machine.stop()
     for server in servers:
@@ -149,7 +150,8 @@ def test_a_first_boot_ends_with_a_healthy_api_and_a_signal(first: First, artefac
     with httpx.Client(base_url=f"http://127.0.0.1:{first.port}") as api:
         assert api.get("/").json()["status"] == "ok"
         assert api.get("/runs").status_code == 401
-        assert api.get("/runs", headers={"Authorization": "Bearer the-token"}).status_code == 200
+        assert api.get("/runs", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+        assert "server" not in api.get("/livez").headers
     (attached,) = first.machine.calls("aws", "ec2", "attach-network-interface")
     assert " ".join(attached[3:]) == f"--network-interface-id eni-1 --instance-id {INSTANCE} --device-index 1"
     assert ["systemctl", "enable", "--now", "rowferry-watch.timer"] in first.machine.calls("systemctl")
@@ -160,6 +162,14 @@ def test_a_first_boot_ends_with_a_healthy_api_and_a_signal(first: First, artefac
                 ["grep", "-rlF", secret, str(first.machine.root / folder)], capture_output=True, check=False
             )
             assert found.stdout == b"", "no secret is in a file"
+
+
+def test_after_a_rotation_the_token_before_is_good_as_well(first: First, artefact: Path) -> None:
+    first.secrets["token-secret AWSPREVIOUS"] = BEFORE
+    assert first.boot(artefact) == 0, first.machine.log()
+    with httpx.Client(base_url=f"http://127.0.0.1:{first.port}") as api:
+        for token in (TOKEN, BEFORE):
+            assert api.get("/runs", headers={"Authorization": f"Bearer {token}"}).status_code == 200
 
 
 def test_it_waits_until_the_instance_before_it_has_let_the_address_go(first: First, artefact: Path) -> None:
@@ -192,7 +202,7 @@ def test_an_api_that_dies_at_its_start_signals_failure(first: First, broken: Pat
 
 
 def test_a_database_that_lets_nobody_in_signals_failure(first: First, artefact: Path) -> None:
-    first.secrets["app-secret"] = "wrong"
+    first.secrets["app-secret AWSCURRENT"] = "wrong"
     assert first.boot(artefact) == 1
     assert first.signals() == ["1"]
     with httpx.Client(base_url=f"http://127.0.0.1:{first.port}") as api:

@@ -239,7 +239,7 @@ def make_targets() -> set[str]:
 
 def test_each_make_target_and_path_named_in_the_readme_exists() -> None:
     readme = (ROOT / "README.md").read_text()
-    named = set(re.findall(r"`?\bmake (?:-s )?([a-z0-9]+)", readme))
+    named = set(re.findall(r"(?:^|[`(])make (?:-s )?([a-z0-9-]+)", readme, re.MULTILINE))
     assert named, "the README names no target"
     assert named <= make_targets()
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", readme):
@@ -247,6 +247,24 @@ def test_each_make_target_and_path_named_in_the_readme_exists() -> None:
     for path in re.findall(r"`([\w./-]+/[\w.-]*)`", readme):
         if path.split("/")[0] in {p.name for p in ROOT.iterdir()}:
             assert (ROOT / path).exists(), f"{path} is named in the README and is not there"
+
+
+def test_each_test_that_the_page_of_proofs_names_exists() -> None:
+    named = set(re.findall(r"`(tests/[\w/.]+)`", (ROOT / "docs/proof.md").read_text()))
+    assert named
+    assert all((ROOT / path).exists() for path in named)
+
+
+def test_each_alarm_has_its_line_on_the_page_for_running_it(template: dict[str, Any]) -> None:
+    alarms = {name for name, made in template["Resources"].items() if made["Type"] == "AWS::CloudWatch::Alarm"}
+    rows = re.findall(r"^\| (`.+?) \|", (ROOT / "docs/running.md").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == alarms
+
+
+def test_the_readme_has_each_parameter_with_its_default(template: dict[str, Any]) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    told = {name: default.strip("` ") for name, default, _ in rows if name in template["Parameters"]}
+    assert told == {name: str(one.get("Default", "")) for name, one in template["Parameters"].items()}
 
 
 def test_make_help_says_something_about_each_target() -> None:
