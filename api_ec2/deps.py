@@ -12,6 +12,8 @@ from api_ec2.limits import Limits
 from rowferry import db
 from rowferry.config import Settings
 from rowferry.db import Connection
+from rowferry.errors import SettingError
+from rowferry.s3 import Bucket
 
 
 @lru_cache
@@ -25,6 +27,22 @@ async def settings() -> Settings:
 
 
 SettingsDep = Annotated[Settings, Depends(settings)]
+
+
+@lru_cache
+def _bucket(name: str) -> Bucket:
+    """Kept between requests: making a client costs more than a request's work with it."""
+    return Bucket(name)
+
+
+def bucket(settings: SettingsDep) -> Bucket:
+    """Raises: SettingError where none is set."""
+    if not settings.bucket:
+        raise SettingError("the environment variable BUCKET is missing")
+    return _bucket(settings.bucket)
+
+
+BucketDep = Annotated[Bucket, Depends(bucket)]
 
 
 def session(request: Request, settings: SettingsDep) -> Iterator[Connection]:

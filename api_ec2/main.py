@@ -16,8 +16,19 @@ import rowferry
 from api_ec2.access import Access
 from api_ec2.deps import require_token
 from api_ec2.limits import LIMITS, Guard, Limits
-from api_ec2.routes import health, metrics, runs, upload
-from rowferry.errors import BadRequest, Later, NotFound, Refused, RowferryError, TooLarge, UnknownTable
+from api_ec2.routes import backups, health, metrics, runs, upload
+from rowferry.errors import (
+    BackupDamaged,
+    BadRequest,
+    Conflict,
+    Later,
+    NotFound,
+    OutOfTime,
+    Refused,
+    RowferryError,
+    TooLarge,
+    UnknownTable,
+)
 
 log = logging.getLogger("uvicorn.error")
 
@@ -25,6 +36,9 @@ _STATUS: tuple[tuple[type[RowferryError], int], ...] = (
     (UnknownTable, 404),
     (NotFound, 404),
     (TooLarge, 413),
+    (OutOfTime, 413),
+    (Conflict, 409),
+    (BackupDamaged, 409),
     (BadRequest, 422),
     (Refused, 422),
     (Later, 503),
@@ -76,7 +90,7 @@ def create_app(access: Access, limits: Limits = LIMITS) -> FastAPI:
     app.state.access = access
     app.state.limits = limits
     app.include_router(health.router)
-    for router in (upload.router, metrics.router, runs.router):
+    for router in (upload.router, metrics.router, runs.router, backups.router):
         app.include_router(router, dependencies=[Depends(require_token)], responses=REFUSALS)
     app.add_api_route(
         "/openapi.json",

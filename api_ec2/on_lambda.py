@@ -32,7 +32,10 @@ def handle(event: Event, context: Any) -> Answer:
     Raises: SettingError: no token is in the environment.
     """
     if wants_it_later(event):
-        words = "there is no work after the answer on Lambda: leave wait=false out, or ask the API on its instance"
+        words = (
+            "there is no work after the answer on Lambda: leave wait=false out, ask the API on its instance, or invoke"
+        )
+        words += " the stack's BackupFunction or RestoreFunction"
         return refusal(501, words)
     answer: Answer = _app()(dict(event), context)
     size = len(json.dumps(answer))

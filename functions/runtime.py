@@ -6,8 +6,10 @@ A failure that passes leaves as an exception, which Step Functions tries again; 
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
@@ -27,6 +29,8 @@ Answer = dict[str, Any]
 Handler = Callable[..., Answer]
 Event = TypeVar("Event", bound=BaseModel)
 
+_ends: ContextVar[float] = ContextVar("ends")
+
 logger = Logger(stream=sys.stderr)  # as logs are; on MiniStack a call that writes nothing there waits 50 ms more
 metrics = Metrics()
 
@@ -45,6 +49,15 @@ class BatchEvent(RunEvent):
     batch: Batch
 
 
+SPARE_SECONDS = 30
+"""What a function needs to stop cleanly: an upload to be given up, a transaction to be rolled back."""
+
+
+def ends() -> float:
+    """By time.monotonic, until when this call may go on with what takes long."""
+    return _ends.get()
+
+
 def settings() -> Settings:
     return Settings.from_env(os.environ)
 
@@ -61,6 +74,7 @@ def handler(model: type[Event]) -> Callable[[Callable[[Event], Answer]], Handler
     def decorate(act: Callable[[Event], Answer]) -> Handler:
         @wraps(act)
         def handle(event: Mapping[str, Any], context: LambdaContext) -> Answer:
+            _ends.set(time.monotonic() + context.get_remaining_time_in_millis() / 1000 - SPARE_SECONDS)
             try:
                 return _answer(model, act, event)
             finally:

@@ -30,6 +30,8 @@ class Deployment(BaseModel):
     bucket: str
     state_machine_arn: str
     sweep_arn: str
+    backup_function: str
+    restore_function: str
 
 
 def build(folder: Path, template: Path = ROOT / "template.yaml") -> Path:
@@ -76,6 +78,8 @@ def outputs(emulator: Emulator, stack: str = STACK) -> Deployment:
             bucket=found["BucketName"],
             state_machine_arn=found["StateMachineArn"],
             sweep_arn=found["SweepStateMachineArn"],
+            backup_function=found["BackupFunctionName"],
+            restore_function=found["RestoreFunctionName"],
         )
     except KeyError as missing:
         raise LocalError(f"template.yaml has no output {missing}: the stack can't be used without it") from missing

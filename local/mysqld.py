@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,20 +146,23 @@ def one_at_a_time() -> Iterator[None]:
         yield
 
 
-def unpack_packages() -> None:
-    """apt-get downloads and verifies signatures as always, but with lists, cache and status in a folder of ours."""
-    print(f"unpacking a MySQL server from the distribution's packages into {UNPACKED.relative_to(ROOT)}", flush=True)
-    work = UNPACKED.with_suffix(".partial")
+def unpack_packages(packages: Sequence[str] = PACKAGES, folder: Path = UNPACKED, what: str = "a MySQL server") -> None:
+    """apt-get downloads and verifies signatures as always, but with lists, cache and status in a folder of ours.
+
+    `packages`: the first that is offered is unpacked, with all that it stands on.
+    """
+    print(f"unpacking {what} from the distribution's packages into {folder.relative_to(ROOT)}", flush=True)
+    work = folder.with_suffix(".partial")
     shutil.rmtree(work, ignore_errors=True)
-    for folder in ("lists/partial", "cache/archives/partial", "tree"):
-        (work / folder).mkdir(parents=True)
+    for part in ("lists/partial", "cache/archives/partial", "tree"):
+        (work / part).mkdir(parents=True)
     apt = ["apt-get", "-qq", *apt_options(work)]
     run_apt([*apt, "update"])
-    run_apt([*apt, "install", "--yes", "--no-install-recommends", "--download-only", offered_package(work)])
+    run_apt([*apt, "install", "--yes", "--no-install-recommends", "--download-only", offered_package(work, packages)])
     for package in sorted((work / "cache/archives").glob("*.deb")):
         run_apt(["dpkg", "-x", str(package), str(work / "tree")])
-    shutil.rmtree(UNPACKED, ignore_errors=True)
-    (work / "tree").rename(UNPACKED)
+    shutil.rmtree(folder, ignore_errors=True)
+    (work / "tree").rename(folder)
     shutil.rmtree(work)
 
 
@@ -191,11 +194,11 @@ def debian_mirror() -> str | None:
     return None
 
 
-def offered_package(work: Path) -> str:
-    for package in PACKAGES:
+def offered_package(work: Path, packages: Sequence[str]) -> str:
+    for package in packages:
         if output_of("apt-cache", *apt_options(work), "show", "--no-all-versions", package):
             return package
-    raise LocalError(f"none of {', '.join(PACKAGES)} is offered by apt here, so MySQL was not unpacked")
+    raise LocalError(f"none of {', '.join(packages)} is offered by apt here, so MySQL was not unpacked")
 
 
 def run_apt(command: list[str]) -> None:

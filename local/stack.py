@@ -97,6 +97,8 @@ class Stack(BaseModel):
             "ROWFERRY_BUCKET": self.deployment.bucket,
             "ROWFERRY_STATE_MACHINE_ARN": self.deployment.state_machine_arn,
             "ROWFERRY_SWEEP_ARN": self.deployment.sweep_arn,
+            "ROWFERRY_BACKUP_FUNCTION": self.deployment.backup_function,
+            "ROWFERRY_RESTORE_FUNCTION": self.deployment.restore_function,
             "ROWFERRY_API_URL": self.api.url,
             "ROWFERRY_API_TOKEN": self.api_token,
             "MYSQL_HOST": self.mysql.host,

@@ -4,8 +4,9 @@ Every session runs in UTC, strict SQL and READ COMMITTED, with short waits: a fu
 open must not block its successor for long.
 """
 
+import datetime as dt
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Any, TypeAlias
 import pymysql
 from pymysql import connections
 from pymysql.constants import CR, ER
-from pymysql.cursors import Cursor, DictCursor
+from pymysql.cursors import Cursor, DictCursor, SSCursor
 
 from rowferry.config import Settings
 from rowferry.errors import Contention, DatabaseError, DatabaseUnavailable, RowferryError, SettingError
 
 _IN_AT_ONCE = 5_000
+_STREAMED_AT_ONCE = 100
 _RDS_CA = Path(__file__).with_name("rds-ca.pem")
 """The authorities of RDS in all public regions; `make rds-ca` renews the file."""
 
@@ -34,7 +36,15 @@ _SESSION = (
     "ONLY_FULL_GROUP_BY'"
 )
 
-_CONTENTION = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT, ER.DUP_ENTRY, ER.NO_REFERENCED_ROW_2, ER.ROW_IS_REFERENCED_2}
+_TABLE_CHANGED = 1412  # ER_TABLE_DEF_CHANGED: its definition is younger than the transaction's snapshot
+_CONTENTION = {
+    _TABLE_CHANGED,
+    ER.LOCK_DEADLOCK,
+    ER.LOCK_WAIT_TIMEOUT,
+    ER.DUP_ENTRY,
+    ER.NO_REFERENCED_ROW_2,
+    ER.ROW_IS_REFERENCED_2,
+}
 _QUOTING = {ER.PARSE_ERROR, ER.WARN_DATA_OUT_OF_RANGE, 1292, 1300, ER.TRUNCATED_WRONG_VALUE_FOR_FIELD, 1411}
 """Errors whose text holds what a log must not: the SQL, or a row's contents."""
 _USER_LIMIT = 1226  # ER_USER_LIMIT_REACHED: MAX_USER_CONNECTIONS
@@ -133,6 +143,24 @@ def transaction(conn: Connection) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def snapshot(conn: Connection) -> Iterator[dt.datetime]:
+    """One moment of all tables, for reading; answers a moment before it: what was committed until then is in it.
+
+    Raises: Contention for a table that was altered since, DatabaseUnavailable.
+    """
+    run(conn, "SET SESSION net_write_timeout = 600")  # while the reader waits for S3, the server waits for the reader
+    before = row(conn, "SELECT UTC_TIMESTAMP(6) AS now")
+    assert before
+    run(conn, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    run(conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+    try:
+        yield before["now"].replace(tzinfo=dt.UTC)
+    finally:
+        if conn.open:
+            run(conn, "ROLLBACK")
+
+
 def run(conn: Connection, sql: str, args: Args = ()) -> int:
     """Affected rows: those written, not those matched."""
     with _errors_as_ours(), conn.cursor() as cursor:
@@ -152,6 +180,33 @@ def rows(conn: Connection, sql: str, args: Args = ()) -> Sequence[Row]:
         return list(cursor.fetchall())
 
 
+def stream(conn: Connection, sql: str) -> Generator[Sequence[tuple[Any, ...]]]:
+    """An answer of any size, a hundred rows at a time; the server waits until they are taken.
+
+    Who stops before the end has closed the connection: there is no other way to make the server stop.
+    """
+    with _errors_as_ours():
+        cursor = conn.cursor(SSCursor)
+        try:
+            cursor.execute(sql)
+            while some := cursor.fetchmany(_STREAMED_AT_ONCE):
+                yield some
+        except BaseException:
+            _abandon(conn)
+            raise
+        cursor.close()
+
+
+def _abandon(conn: Connection) -> None:
+    """Closes a connection in the midst of an answer, which PyMySQL would otherwise read to its end."""
+    private: Any = conn
+    if private._result:
+        private._result.unbuffered_active = False
+        private._result = None
+    if conn.open:
+        conn.close()
+
+
 def rows_in(conn: Connection, sql: str, values: Sequence[object]) -> Iterator[Row]:
     """`rows` of a statement with `IN ({})` for any number of values, so many at a time as one statement bears well."""
     for begin in range(0, len(values), _IN_AT_ONCE):
@@ -164,17 +219,22 @@ def row(conn: Connection, sql: str, args: Args = ()) -> Row | None:
     return next(iter(rows(conn, sql, args)), None)
 
 
-def load_local(conn: Connection, path: str, table: str, columns: Sequence[str]) -> tuple[int, int]:
+def load_local(
+    conn: Connection, path: str, table: str, columns: Sequence[str], computed: Mapping[str, str] | None = None
+) -> tuple[int, int]:
     """LOAD DATA LOCAL of a file in normal form (`Validated.normal_text`); answers affected rows and warnings.
 
-    `columns` may hold `@name` for a field that goes nowhere. LOCAL turns duplicate keys, missing parents and values
-    that don't fit into warnings, so the rows are in only where affected = rows sent and warnings = 0.
+    `columns` may hold `@name` for a field that goes nowhere but into `computed`, expressions by column. LOCAL turns
+    duplicate keys, missing parents and values that don't fit into warnings, so the rows are in only where
+    affected = rows sent and warnings = 0.
     """
     sql = (
         f"LOAD DATA LOCAL INFILE %s INTO TABLE `{table}` CHARACTER SET utf8mb4"
         " FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n'"
         f" ({', '.join(column if column.startswith('@') else f'`{column}`' for column in columns)})"
     )
+    if computed:
+        sql += f" SET {', '.join(f'`{column}` = {value}' for column, value in computed.items())}"
     with _errors_as_ours(), conn.cursor() as cursor:
         return int(cursor.execute(sql, (path,))), cursor.warning_count
 

@@ -13,6 +13,12 @@ RowferryError
     ├── DatabaseError         SQL that the server rejects: a table missing, a right missing
     ├── NotFound              an object, version or run that is not there
     ├── StartAgain            not by trying the step again, but when the run is started again later
+    ├── BackupDamaged         what lies in S3 is not the backup that its manifest describes
+    ├── OutOfTime             more than fits into a function's time; nothing was changed
+    ├── Conflict              what is there now does not allow it
+    │   ├── Busy              a run or a restore is at work on the table
+    │   ├── SchemaDiffers     a backup's columns are not the table's
+    │   └── WouldOrphan       rows would be left whose parents are gone
     └── BooksDoNotBalance     the ledger does not add up to what was read
 """
 
@@ -85,4 +91,28 @@ class StartAgain(Never):
 
 
 class BooksDoNotBalance(Never):
+    pass
+
+
+class BackupDamaged(Never):
+    pass
+
+
+class OutOfTime(Never):
+    pass
+
+
+class Conflict(Never):
+    pass
+
+
+class Busy(Conflict):
+    pass
+
+
+class SchemaDiffers(Conflict):
+    pass
+
+
+class WouldOrphan(Conflict):
     pass

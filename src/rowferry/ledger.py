@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from rowferry import db
+from rowferry import db, jobs
 from rowferry.config import Options
 from rowferry.db import Connection, Row
-from rowferry.errors import NotFound, StartAgain
+from rowferry.errors import Busy, NotFound, StartAgain
 from rowferry.parse import Dialect
 
 LEASE_MINUTES = 10
@@ -395,7 +395,7 @@ def fail(conn: Connection, execution: str, reason: str, lasting: bool) -> None:
 
 @dataclass(frozen=True)
 class Turn:
-    """`go`; `wait`: ask again in so many seconds, for `ahead` is the key of a file that goes first; or `superseded`."""
+    """`go`; `superseded`; or `wait`: ask again in so many seconds, for `ahead` (a file's key, a restore) goes first."""
 
     outcome: Literal["go", "wait", "superseded"]
     ahead: str | None = None
@@ -409,7 +409,7 @@ def take_turn(conn: Connection, run: Run) -> Turn:
     run of another version of the same key with an older claim, however far it is. A dead run, one that failed or whose
     lease ran out, is ahead only where some of its batches are in the table; where none is, it has to ask for its turn
     anew, and so has an older version of this run's own key. Where a newer version of the key was loaded meanwhile, this
-    one may not load, nor go on loading: `superseded`, and its verdict says so.
+    one may not load, nor go on loading: `superseded`, and its verdict says so. A restore of the table goes first too.
 
     Raises: TurnBlocked.
     """
@@ -421,6 +421,9 @@ def take_turn(conn: Connection, run: Run) -> Turn:
             return Turn("superseded")
         if db.row(conn, "SELECT 1 FROM rowferry_runs WHERE id = %s AND turn = 'holding'", (run.id,)):
             return Turn("go")
+        jobs.bury(conn)
+        if restore := jobs.restore_of(conn, [run.table]):
+            return Turn("wait", f"the restore {restore}", seconds=_patience(run))
         _pass_by_the_dead(conn, run)
         if ahead := db.row(conn, _AHEAD, (run.id,)):
             return _behind(run, ahead)
@@ -459,8 +462,13 @@ def _behind(run: Run, ahead: Row) -> Turn:
         raise TurnBlocked(
             f"{run.key} has keys of {key}, whose run ended before all its batches were loaded; start that again first"
         )
+    return Turn("wait", key, seconds=_patience(run))
+
+
+def _patience(run: Run) -> int:
+    """Seconds until a run asks again."""
     waited = (dt.datetime.now(dt.UTC) - run.claimed_at).total_seconds()
-    return Turn("wait", key, seconds=round(min(60, max(2, waited / 20))))
+    return round(min(60, max(2, waited / 20)))
 
 
 def _supersede(conn: Connection, run: Run, newer: str) -> None:
@@ -483,6 +491,39 @@ def check_turn(conn: Connection, run: Run) -> None:
     """
     if not db.row(conn, "SELECT 1 FROM rowferry_runs WHERE id = %s AND turn = 'holding' FOR SHARE", (run.id,)):
         raise TurnLost(f"{run.key} was silent for too long and has lost its turn to another file; start it again")
+
+
+def take_tables(conn: Connection, tables: Sequence[str], into: Sequence[str]) -> str:
+    """Begins a restore of tables into others, mostly themselves, and takes all their keys; answers the job's id.
+
+    Dead runs without a row in a table are passed by, as a run does.
+
+    Raises: Busy where a run loads one of them, or ended before all its batches were loaded, or a restore goes on.
+    """
+    with db.transaction(conn):
+        marks = ", ".join(["%s"] * len(tables))
+        sql = f"SELECT 1 FROM rowferry_turns WHERE table_name IN ({marks}) ORDER BY table_name FOR UPDATE"
+        db.rows(conn, sql, tables)
+        jobs.bury(conn)
+        if other := jobs.restore_of(conn, into):
+            raise Busy(f"the restore {other} is at work on {', '.join(into)}; try again when it has ended")
+        for table in into:
+            _refuse_among_runs(conn, table)
+        return jobs.begin(conn, "restore", into)
+
+
+def _refuse_among_runs(conn: Connection, table: str) -> None:
+    sql = f"""
+        UPDATE rowferry_runs other SET turn = NULL WHERE table_name = %s AND turn = 'holding' AND NOT {_LIVE}
+          AND NOT EXISTS (SELECT 1 FROM rowferry_batches b WHERE b.run_id = other.id)"""
+    db.run(conn, sql, (table,))
+    holding = f"""
+        SELECT object_key, {_LIVE} AS live FROM rowferry_runs other WHERE table_name = %s AND kind = 'load'
+          AND status IN ('running', 'failed') AND turn = 'holding' ORDER BY live DESC, claim LIMIT 1"""
+    if run := db.row(conn, holding, (table,)):
+        key = run["object_key"].decode()
+        now = "is being loaded" if run["live"] else "was loaded in part, by a run that did not end well: start it again"
+        raise Busy(f"{key} {now}; {table} can be restored when that has ended")
 
 
 # --- the books -------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
@@ -29,7 +29,7 @@ _ONE_PART_AT_A_TIME = TransferConfig(use_threads=False)  # with threads up to te
 
 COPY_BYTES = 5 * 1000**3  # CopyObject's limit; above it boto3 copies in parts
 _LASTING = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "InvalidRequest"}
-_ABSENT = {"NoSuchKey", "NoSuchVersion", "404"}
+_ABSENT = {"NoSuchKey", "NoSuchVersion", "NoSuchUpload", "404"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,15 @@ class Version:
     size: int
     modified: datetime
     withdrawn: bool = False
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A multipart upload that was begun and neither completed nor given up."""
+
+    key: str
+    id: str
+    begun: datetime
 
 
 class StorageDenied(Never):
@@ -142,6 +151,18 @@ class Bucket:
         with _errors_as_ours(prefix):
             for page in pages:
                 yield from (found["Key"] for found in page.get("Contents", ()))
+
+    def unfinished_uploads(self, prefix: str) -> Iterator[Upload]:
+        """Uploads in parts below a prefix that have no end yet."""
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.name, Prefix=prefix)
+        with _errors_as_ours(prefix):
+            for page in pages:
+                yield from (Upload(up["Key"], up["UploadId"], up["Initiated"]) for up in page.get("Uploads", ()))
+
+    def give_up(self, upload: Upload) -> None:
+        """Drops the parts of an upload; that it has ended is no error."""
+        with suppress(NotFound), _errors_as_ours(upload.key):
+            self._client.abort_multipart_upload(Bucket=self.name, Key=upload.key, UploadId=upload.id)
 
     def tag(self, keys: Iterable[str], name: str, value: str) -> None:
         """Gives each object one tag; an object that is gone meanwhile needs none."""

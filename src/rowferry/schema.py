@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from rowferry import db
+from rowferry.avro import Field, Schema
 from rowferry.db import Connection
+from rowferry.errors import SchemaDiffers
 from rowferry.tables import TABLES, Table
 
 RUNS = """
@@ -62,6 +64,21 @@ CREATE TABLE IF NOT EXISTS rowferry_batches (
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
 """
 
+JOBS = """
+CREATE TABLE IF NOT EXISTS rowferry_jobs (
+  id CHAR(29) CHARACTER SET ascii NOT NULL PRIMARY KEY COMMENT 'sorts by time; a backup has its own as its name',
+  kind VARCHAR(9) NOT NULL COMMENT 'backup, restore or rehearsal',
+  table_names VARCHAR(1024) NOT NULL COMMENT 'that it reads or writes, commas between',
+  status VARCHAR(8) NOT NULL COMMENT 'running, done or failed',
+  reason TEXT NULL COMMENT 'why it failed',
+  result JSON NULL,
+  lease_until DATETIME(6) NOT NULL,
+  started_at DATETIME(6) NOT NULL,
+  finished_at DATETIME(6) NULL,
+  KEY status (status)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
+"""
+
 TURNS = """
 CREATE TABLE IF NOT EXISTS rowferry_turns (
   table_name VARCHAR(64) NOT NULL PRIMARY KEY COMMENT 'locked by whoever decides whose turn it is'
@@ -83,7 +100,7 @@ def create_table(table: Table) -> str:
 
 def create(conn: Connection) -> None:
     """Makes every table that lacks, Rowferry's own ones too. Safe to repeat; changes no table that is there."""
-    for statement in (RUNS, BATCHES, TURNS, *map(create_table, TABLES.values())):
+    for statement in (RUNS, BATCHES, JOBS, TURNS, *map(create_table, TABLES.values())):
         db.run(conn, statement)
     db.run_many(conn, "INSERT IGNORE INTO rowferry_turns (table_name) VALUES (%s)", [(name,) for name in TABLES])
 
@@ -92,7 +109,10 @@ def missing(conn: Connection) -> list[str]:
     """The required tables that are not in the connection's database."""
     there = db.rows(conn, "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE()")
     names = {str(row["name"]) for row in there}
-    return [name for name in (*TABLES, "rowferry_runs", "rowferry_batches", "rowferry_turns") if name not in names]
+    return [name for name in (*TABLES, *_OWN) if name not in names]
+
+
+_OWN = ("rowferry_runs", "rowferry_batches", "rowferry_jobs", "rowferry_turns")
 
 
 def differences(conn: Connection, tables: Iterable[Table] = TABLES.values()) -> list[str]:
@@ -121,6 +141,34 @@ def _differences(conn: Connection, table: Table) -> Sequence[str]:
         elif (row["part"] == "PRI") != (column.name == table.key):
             words.append(f"{table.name}.{column.name}: the primary key is declared as {table.key}, and is not that")
     return words
+
+
+_UTF8 = ("utf8mb4", "utf8mb3", "ascii")
+
+
+def avro_schema(conn: Connection, table: Table) -> Schema:
+    """What a backup of a table looks like: types by its declaration, nulls where the database's table may hold them.
+
+    Raises: SchemaDiffers where the table in the database lacks, is not as declared, or holds what a backup can't.
+    """
+    found = db.rows(
+        conn,
+        "SELECT column_name AS name, column_type AS type, is_nullable AS nullable, character_set_name AS charset"
+        " FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = %s",
+        (table.name,),
+    )
+    there = {str(row["name"]): row for row in found}
+    words = differences(conn, [table]) if found else [f"there is no table {table.name}"]
+    for column in table.columns if not words else ():
+        row = there[column.name]
+        if _text(row["type"]) != column.kind.ddl:
+            words.append(f"{table.name}.{column.name} is {_text(row['type'])} in the database, not {column.kind.ddl}")
+        if row["charset"] not in (None, *_UTF8):
+            words.append(f"{table.name}.{column.name} holds text in {row['charset']}, not UTF-8")
+    if words:
+        raise SchemaDiffers("; ".join(words))
+    nullable = {name for name, row in there.items() if row["nullable"] == "YES"}
+    return Schema(table.name, tuple(Field(c.name, c.kind.avro, c.name in nullable) for c in table.columns))
 
 
 def _text(value: object) -> str:

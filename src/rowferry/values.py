@@ -32,6 +32,10 @@ class Kind(Protocol):
     def ddl(self) -> str:
         """The type in CREATE TABLE, as MySQL's information_schema.columns.column_type spells it."""
 
+    @property
+    def avro(self) -> str:
+        """The type in a backup: an Avro primitive or logical type (`avro.TYPES`)."""
+
     def normalise(self, given: Sequence[str], values: Sequence[Any]) -> Sequence[str]:
         """A column of accepted fields as text that MySQL reads without changing it."""
 
@@ -74,6 +78,7 @@ class Integer:
     maximum: int = INT_MAX
 
     ddl = "int"
+    avro = "int"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         fast = core_schema.chain_schema(
@@ -119,6 +124,7 @@ class Text:
     """Kept byte for byte; blank counts as missing; at most 65,535 bytes of UTF-8."""
 
     ddl = "text"
+    avro = "string"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         fits = TEXT_MAX_BYTES // UTF8_MAX_BYTES
@@ -168,6 +174,7 @@ class Timestamp:
     """ISO 8601 date and time, `T` or a space between; an offset is converted to UTC, none means UTC."""
 
     ddl = "timestamp"
+    avro = "timestamp-millis"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         fast = core_schema.chain_schema(

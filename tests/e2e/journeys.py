@@ -4,12 +4,14 @@ A new function, or a new way through an old one, gets its journey here.
 """
 
 import gzip
+import json
 import os
 import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import boto3
 
@@ -166,6 +168,41 @@ def setting(world: World, function: str, **changed: str) -> Iterator[None]:
     client.close()
 
 
+# --- backups and restores -------------------------------------------------------------------------------------------
+
+
+def backups_and_restores(world: World, recorder: Recorder) -> None:
+    """Large enough for several parts; once broken off between two; with something for retention to remove."""
+    env = world.stack.environment()
+    digits = "(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6)"
+    numbers = f"(SELECT 1000000 + a.d + 7 * b.d + 49 * c.d + 343 * d.d + 2401 * e.d AS id FROM {digits} a, {digits} b,"
+    numbers += f" {digits} c, {digits} d, {digits} e) n"
+    world.execute(f"INSERT INTO departments SELECT id, {NOISE} FROM {numbers}")
+    with refused_for_a_while(recorder, "UploadPart", "backups/departments/"):
+        assert "FunctionError" in invoked(world, env["ROWFERRY_BACKUP_FUNCTION"], {"tables": ["departments"]})
+    abandoned = "backups/departments/20200101T000000000000Z-000000/data.avro"
+    world.s3.put_object(Bucket=world.bucket, Key=abandoned, Body=b"half of it")
+    world.s3.create_multipart_upload(Bucket=world.bucket, Key=abandoned)
+    assert "FunctionError" not in invoked(world, env["ROWFERRY_BACKUP_FUNCTION"], {})
+    assert not world.s3.list_object_versions(Bucket=world.bucket, Prefix=abandoned).get("Versions")
+    world.execute("UPDATE departments SET name = 'x' WHERE id >= 1000000")
+    for order in ({"tables": ["departments"]}, {"tables": ["departments"], "id": "20200101T000000000000Z-000000"}):
+        assert "FunctionError" not in invoked(world, env["ROWFERRY_RESTORE_FUNCTION"], order)
+    world.execute("DELETE FROM departments WHERE id >= 1000000")
+
+
+NOISE = f"CONCAT({', '.join(f'SHA2(id + 0.{part:02}, 512)' for part in range(1, 17))})"
+"""2,048 characters that no codec makes less than half as long."""
+
+
+def invoked(world: World, name: str, event: dict[str, Any]) -> dict[str, Any]:
+    assert world.stack.emulator
+    client = boto3.client("lambda", **world.stack.emulator.client_options())
+    answer = client.invoke(FunctionName=name, Payload=json.dumps(event).encode())
+    client.close()
+    return dict(answer)
+
+
 # --- above CopyObject's limit ---------------------------------------------------------------------------------------
 
 _COPY = """
@@ -213,5 +250,6 @@ def take_all(world: World, recorder: Recorder) -> None:
     repeated_ends(world, recorder)
     rejects_cut_off(world, recorder)
     copies_beyond_5_gb(world, recorder)
+    backups_and_restores(world, recorder)
     assert world.report(orphan)["rejected"] == 1
     world.wait_until_idle()

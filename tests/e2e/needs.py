@@ -184,7 +184,7 @@ def commands(script: str) -> set[str]:
     return aws | set(re.findall(r"/(cfn-signal|amazon-cloudwatch-agent-ctl)\b", text))
 
 
-# --- who starts executions ------------------------------------------------------------------------------------------
+# --- who starts executions and functions ----------------------------------------------------------------------------
 
 
 def of_events(roles: Roles) -> set[Grant]:

@@ -54,6 +54,18 @@ REVIEWED = {
         for action in ("CreateLogStream", "DescribeLogStreams", "PutLogEvents")
         for resource in (API_LOGS, f"{API_LOGS}:log-stream:*")
     },
+    **{
+        Grant(
+            "Api", action, resource
+        ): "backups and restores that are ordered over HTTP: the calls of BackupFunction and"
+        " RestoreFunction, but for what removes backups"
+        for action, resource in (
+            ("s3:ListBucket", BUCKET),
+            ("s3:GetObject", f"{BUCKET}/backups/*"),
+            ("s3:PutObject", f"{BUCKET}/backups/*"),
+            ("s3:AbortMultipartUpload", f"{BUCKET}/backups/*"),
+        )
+    },
 }
 """Rights that no recorded call shows, and why they are there."""
 

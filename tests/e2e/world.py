@@ -140,7 +140,7 @@ class World:
 
     def empty_tables(self) -> None:
         self.wait_until_idle()
-        tables = ("hired_employees", "jobs", "departments", "rowferry_batches", "rowferry_runs")
+        tables = ("hired_employees", "jobs", "departments", "rowferry_batches", "rowferry_runs", "rowferry_jobs")
         self.execute(*[f"DELETE FROM {table}" for table in tables])
         uploads = Bucket(self.bucket, self.s3)
         for version in (*uploads.versions("raw/"), *uploads.versions("check/")):

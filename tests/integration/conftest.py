@@ -14,6 +14,7 @@ from rowferry.db import Connection
 from rowferry.s3 import Bucket
 from tests.integration.pipeline import Pipeline
 from tests.integration.serving import TOKEN, served
+from tests.integration.vault import Vault
 
 BUCKET = "rowferry-test"
 
@@ -55,7 +56,7 @@ def api(database: Settings) -> Iterator[str]:
 def settings(database: Settings, administrator: Settings, api: str) -> Settings:
     with db.session(administrator) as conn:
         db.run(conn, "SET foreign_key_checks = 0")
-        for table in ("hired_employees", "jobs", "departments", "rowferry_batches", "rowferry_runs"):
+        for table in ("hired_employees", "jobs", "departments", "rowferry_batches", "rowferry_runs", "rowferry_jobs"):
             db.run(conn, f"TRUNCATE TABLE {table}")
     return replace(database, api_url=api, api_token=TOKEN)
 
@@ -83,6 +84,11 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
         client.create_bucket(Bucket=BUCKET)
         client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         yield Bucket(BUCKET, client)
+
+
+@pytest.fixture
+def vault(settings: Settings, bucket: Bucket) -> Vault:
+    return Vault(settings, bucket)
 
 
 @pytest.fixture

@@ -206,6 +206,11 @@ def test_openapi_has_examples_and_every_route(client: httpx.Client) -> None:
         "/departments_above_mean_hires",
         "/runs",
         "/runs/{run}",
+        "/backup/{table}",
+        "/restore/{table}",
+        "/jobs/{id}",
+        "/backups",
+        "/backups/{table}",
     }
     body = described["paths"]["/upload_csv"]["post"]["requestBody"]["content"]
     assert "Marcelo Gonzalez" in body["text/csv"]["example"]

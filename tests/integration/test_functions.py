@@ -29,6 +29,10 @@ class Context:
     memory_limit_in_mb: int = 1024
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:function"
     aws_request_id: str = "8a1d9c6e"
+    seconds: float = 900
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.seconds * 1000)
 
 
 class Functions:
@@ -38,11 +42,11 @@ class Functions:
         self.pipeline = pipeline
         self.run = ""
 
-    def call(self, name: str, **changed: Any) -> dict[str, Any]:
+    def call(self, name: str, context: Context | None = None, **changed: Any) -> dict[str, Any]:
         event = json.loads((ROOT / f"events/{name}.json").read_text())
         if "run" in event:
             event["run"] = self.run
-        answer = importlib.import_module(name).handle(event | changed, Context())
+        answer = importlib.import_module(name).handle(event | changed, context or Context())
         assert isinstance(answer, dict)
         assert len(json.dumps(answer)) < 100_000, "a state's data may be 256 KiB"
         return answer
@@ -188,3 +192,41 @@ def test_a_batch_that_failed_says_why_in_the_run_though_step_functions_does_not(
     assert run.reason is not None
     assert run.reason.startswith("batch 0: BooksDoNotBalance: run ")
     assert run.reason.endswith("; States.ExceedToleratedFailureThreshold: a threshold was exceeded")
+
+
+def test_backup_and_restore_as_their_events_say(functions: Functions) -> None:
+    pipeline = functions.pipeline
+    pipeline.migrate("raw/departments.csv", "1,A\n2,B\n")
+    backed_up = functions.call("backup")
+    assert backed_up["outcome"] == "done"
+    assert {backup["table"]: backup["rows"] for backup in backed_up["backups"]} == {
+        "departments": 2,
+        "jobs": 0,
+        "hired_employees": 0,
+    }
+    assert backed_up["removed"]["jobs"] == {"backups": [], "incomplete": [], "uploads": 0}
+    pipeline.migrate("raw/departments.csv", "1,X\n3,C\n")
+    rehearsed = functions.call("restore")
+    assert (rehearsed["outcome"], rehearsed["dry_run"]) == ("done", True)
+    assert pipeline.table("departments") == [(1, "X"), (2, "B"), (3, "C")]
+    restored = functions.call("restore", tables=["departments"], id=backed_up["id"], dry_run=False)
+    assert restored["restored"] == [{**rehearsed["restored"][0], "updated": 1, "deleted": 1}]
+    assert pipeline.table("departments") == [(1, "A"), (2, "B")]
+
+
+def test_a_function_near_the_end_of_its_time_stops_cleanly(functions: Functions) -> None:
+    functions.pipeline.migrate("raw/departments.csv", "1,A\n")
+    functions.call("backup")
+    before = sorted(functions.pipeline.bucket.keys("backups/"))
+    for name in ("backup", "restore"):
+        answer = functions.call(name, context=Context(seconds=20))
+        assert answer["outcome"] == "failed"
+        assert answer["reason"].startswith("OutOfTime: the time that a function has is nearly over, and nothing")
+    assert sorted(functions.pipeline.bucket.keys("backups/")) == before
+
+
+def test_a_restore_whose_event_is_misspelt_is_none(functions: Functions) -> None:
+    answer = functions.call("restore", dryrun=True)
+    assert answer["reason"] == "the event makes no sense: dryrun: Extra inputs are not permitted"
+    assert functions.call("restore", tables=["salaries"])["reason"].startswith("UnknownTable: ")
+    assert functions.call("restore")["reason"].startswith("NotFound: there is no complete backup of departments")

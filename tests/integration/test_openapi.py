@@ -18,6 +18,10 @@ include-path = "/upload_csv"
 checks.positive_data_acceptance.expected-statuses = ["200", "422"]
 checks.negative_data_rejection.expected-statuses = ["200", "400", "404", "413", "422"]
 
+[[operations]]  # a backup or a moment, not both; a moment has a zone; another table is no table of ours
+include-path = "/restore/{{table}}"
+checks.positive_data_acceptance.expected-statuses = ["200", "202", "404", "409", "422"]
+
 [[operations]]
 include-path = "/runs/{{run}}"
 parameters = {{ "path.run" = "{run}" }}

@@ -213,6 +213,8 @@ CALLS = {  # what rowferry.s3 calls, and the action that it needs
     "put_object_tagging": "s3:PutObjectTagging",
     "list_object_versions": "s3:ListBucketVersions",
     "list_objects_v2": "s3:ListBucket",
+    "list_multipart_uploads": "s3:ListBucketMultipartUploads",
+    "abort_multipart_upload": "s3:AbortMultipartUpload",
 }
 
 

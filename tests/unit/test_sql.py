@@ -17,6 +17,7 @@ OF_A_TABLE = {"table.name", "table.key", "parent.name", "parent.key", "column.na
 """Names of tables and columns, as tables.py declares them."""
 
 REVIEWED = {
+    "backup.py": {"table.name", "table.key", "avro.record_sql(found, 't')"},
     "bootstrap.py": {
         "_quoted(name)",  # the database's name, quoted
         "pattern",  # the same as GRANT takes it
@@ -26,9 +27,23 @@ REVIEWED = {
     "check.py": OF_A_TABLE,
     "db.py": {"table", "', '.join((column if column.startswith('@') else f'`{column}`' for column in columns))"},
     "ledger.py": {
+        "marks",  # %s for each table
         *("LEASE_MINUTES // 2", "LEASE_MINUTES // 5", "RETRIED_MINUTES", "_LEASE", "_LIVE", "_COLUMNS"),
         *("names", "', '.join((f'ANY_VALUE(r.{name}) AS {name}' for name in _NAMES))"),  # our own columns
     },
+    "families.py": {
+        *("target.source", "target.shadow", "target.name", "target.table.key", "key"),
+        *(
+            "reference.column",
+            "reference.parent",
+            "reference.parent_column",
+            "column",
+            "parent",
+            "child",
+        ),  # as they are
+        *("_noted(reference)", "parents", "absent", "without", "values", "marks", "rest", "_SHOWN"),  # made of those
+    },
+    "jobs.py": {"_LEASE", "LEASE_MINUTES", "dead", "mine"},  # %s for each table
     "load.py": {
         *(OF_A_TABLE | {"self._table.name", "self._table.key"}),
         *("marks", "others", "same or 'TRUE'"),  # %s for each value; comparisons made of columns' names
@@ -36,6 +51,11 @@ REVIEWED = {
     "metrics.py": {"_IN_YEAR", "quarters"},
     "reconcile.py": OF_A_TABLE,
     "schema.py": {"table.name", "body"},
+    "shadow.py": {
+        *("target.name", "target.shadow", "target.changes", "target.table.key", "name", "key", "columns", "definition"),
+        *("avro.checksum_sql(schema, 's')", "_same(target)", "names", "theirs", "values"),  # made of columns
+        *("RANGE_ROWS - 1", "after", "where", "part.sql('c.k')", "part.sql(f's.`{key}`')", "part.sql(f't.`{key}`')"),
+    },  # a Range holds numbers and writes them with :d
 }
 
 

@@ -1,0 +1,207 @@
+"""Backups and restores: ordered, followed, listed."""
+
+import datetime as dt
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response, status
+from pydantic import BaseModel, Field
+
+from api_ec2.deps import BucketDep, Session, SettingsDep
+from rowferry import backup, jobs, vault
+from rowferry.backup import Manifest
+from rowferry.errors import BadRequest, Later, RowferryError
+from rowferry.jobs import Job
+from rowferry.restore import Order
+from rowferry.tables import TABLES, table_named
+
+log = logging.getLogger("uvicorn.error")
+
+router = APIRouter(tags=["backups"])
+
+AT_ONCE = 2
+"""Backups and restores that one process works on; more are told to come again."""
+
+SPARE_SECONDS = 10
+"""On Lambda, what is left for the answer."""
+
+_free = threading.BoundedSemaphore(AT_ONCE)
+
+ID = f"^{jobs.ID.pattern}$"
+Tables = Annotated[str, Path(max_length=1_000, description="A table, several with commas between, or `all`")]
+Wait = Annotated[bool, Query(description="false: answers 202 at once, with a job to follow at `/jobs/{id}`")]
+
+
+class JobState(BaseModel):
+    """A backup or restore, under way or ended. A backup's id is its job's."""
+
+    id: str
+    kind: str
+    tables: list[str]
+    status: str = Field(description="running, done or failed")
+    reason: str | None = Field(description="why it failed")
+    result: dict[str, Any] | None
+    started_at: dt.datetime
+    finished_at: dt.datetime | None
+
+    @classmethod
+    def of(cls, job: Job) -> "JobState":
+        return cls.model_validate({**vars(job), "tables": list(job.tables)})
+
+
+class Backups(BaseModel):
+    """A table's complete backups, the newest first."""
+
+    table: str
+    backups: list[Manifest]
+
+
+class Newest(BaseModel):
+    """By table the newest complete backup and how many there are."""
+
+    table: str
+    complete: int
+    newest: Manifest | None
+
+
+class Problem(BaseModel):
+    """What stands against it, in words."""
+
+    detail: str
+
+
+ORDERED: dict[int | str, dict[str, Any]] = {
+    202: {"model": JobState, "description": "It has begun; Location says where to follow it"},
+    404: {"model": Problem, "description": "There is no such table or backup"},
+    409: {"model": Problem, "description": "What is there does not allow it: a run, a restore, other columns, orphans"},
+    422: {"description": "An order that makes no sense"},
+    413: {"model": Problem, "description": "On Lambda: more than fits into the time of a call"},
+}
+ABSENT: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing"}}
+
+
+@router.post("/backup/{table}", responses=ORDERED)
+def back_up(
+    request: Request,
+    response: Response,
+    conn: Session,
+    settings: SettingsDep,
+    bucket: BucketDep,
+    table: Tables,
+    wait: Wait = True,
+) -> JobState:
+    """Backs up tables as they are at one moment."""
+    begin = partial(vault.begin_backup, conn, _named(table))
+    carry_out = partial(vault.carry_out_backup, settings, bucket)
+    return _ordered(request, response, wait, begin, carry_out, lambda id: jobs.read(conn, id))
+
+
+@router.post("/restore/{table}", responses=ORDERED)
+def restore(
+    request: Request,
+    response: Response,
+    conn: Session,
+    settings: SettingsDep,
+    bucket: BucketDep,
+    table: Tables,
+    id: Annotated[str | None, Query(pattern=ID, description="a backup; else the newest")] = None,
+    before: Annotated[dt.datetime | None, Query(description="the newest until then, with a time zone")] = None,
+    into: Annotated[str | None, Query(pattern="^[A-Za-z0-9_]{1,64}$", description="another table, as wide")] = None,
+    dry_run: Annotated[bool, Query(description="only says what would be done")] = False,
+    wait: Wait = True,
+) -> JobState:
+    """Makes tables what a backup holds, all in one transaction that writes only the rows that differ."""
+    order = Order(_named(table), id, before, into, dry_run)
+
+    def carry_out(id: str, ends: float | None) -> Job:
+        return vault.carry_out_restore(settings, bucket, id, order, ends)
+
+    begin = partial(vault.begin_restore, conn, order)
+    return _ordered(request, response, wait, begin, carry_out, lambda id: jobs.read(conn, id))
+
+
+@router.get("/jobs/{id}", responses=ABSENT)
+def job(conn: Session, id: Annotated[str, Path(pattern=ID)]) -> JobState:
+    """One backup or restore, whichever process is at work on it."""
+    return JobState.of(jobs.read(conn, id))
+
+
+@router.get("/backups")
+def tables(bucket: BucketDep) -> list[Newest]:
+    """All tables with their newest backup."""
+    found = ((table, backup.complete(bucket, table)) for table in TABLES)
+    return [
+        Newest(table=table, complete=len(ids), newest=backup.manifest(bucket, table, ids[-1]) if ids else None)
+        for table, ids in found
+    ]
+
+
+@router.get("/backups/{table}", responses=ABSENT)
+def backups(
+    bucket: BucketDep, table: str, limit: Annotated[int, Query(ge=1, le=100, description="so many at most")] = 20
+) -> Backups:
+    """A table's complete backups."""
+    ids = backup.complete(bucket, table_named(table).name)[-limit:]
+    return Backups(table=table, backups=[backup.manifest(bucket, table, id) for id in reversed(ids)])
+
+
+# --- carrying out ----------------------------------------------------------------------------------------------------
+
+
+def _named(tables: str) -> tuple[str, ...]:
+    return tuple(TABLES) if tables == "all" else tuple(table_named(name).name for name in tables.split(","))
+
+
+def _ordered(
+    request: Request,
+    response: Response,
+    wait: bool,
+    begin: Callable[[], str],
+    carry_out: Callable[[str, float | None], Job],
+    read: Callable[[str], Job],
+) -> JobState:
+    context = request.scope.get("aws.context")  # Mangum's: the app is on Lambda
+    if context is not None and not wait:
+        raise BadRequest(
+            "this API is on Lambda, where no work goes on after an answer: leave ?wait=false out, or invoke the stack's"
+            " BackupFunction or RestoreFunction"
+        )
+    if not _free.acquire(blocking=False):
+        raise Later(f"{AT_ONCE} backups or restores are under way here; try again")
+    try:
+        id = begin()
+        if not wait:
+            thread = threading.Thread(target=_in_background, args=(carry_out, id), daemon=True)
+            thread.start()
+    except BaseException:
+        _free.release()
+        raise
+    if not wait:
+        response.status_code = status.HTTP_202_ACCEPTED
+        response.headers["Location"] = f"/jobs/{id}"
+        return JobState.of(read(id))
+    try:
+        return JobState.of(carry_out(id, _ends(context)))
+    finally:
+        _free.release()
+
+
+def _ends(context: Any) -> float | None:
+    """By time.monotonic; on an instance never."""
+    if context is None:
+        return None
+    return time.monotonic() + float(context.get_remaining_time_in_millis()) / 1000 - SPARE_SECONDS
+
+
+def _in_background(carry_out: Callable[[str, float | None], Job], id: str) -> None:
+    """The job's row says what came of it; a process that ends leaves it to its lease."""
+    try:
+        carry_out(id, None)
+    except RowferryError as error:
+        log.warning("job %s failed: %s: %s", id, type(error).__name__, error)
+    finally:
+        _free.release()

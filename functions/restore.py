@@ -1,0 +1,32 @@
+"""RestoreFunction: tables become what a backup holds, all at once or not at all."""
+
+import datetime as dt
+
+from pydantic import BaseModel, ConfigDict
+
+from rowferry import db, vault
+from rowferry.restore import Order
+from runtime import Answer, bucket, ends, handler, logger, settings
+
+
+class Wanted(BaseModel):
+    """By the backup's id, by a moment, or the newest. What is misspelt must not become a restore of something else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tables: tuple[str, ...]
+    id: str | None = None
+    before: dt.datetime | None = None
+    into: str | None = None
+    dry_run: bool = False
+
+
+@handler(Wanted)
+def handle(event: Wanted) -> Answer:
+    now = settings()
+    order = Order(event.tables, event.id, event.before, event.into, event.dry_run)
+    with db.session(now) as conn:
+        id = vault.begin_restore(conn, order)
+    job = vault.carry_out_restore(now, bucket(now.bucket), id, order, ends())
+    logger.info("restored", extra={"job": id, "dry_run": order.dry_run, "result": job.result})
+    return {"outcome": "done", "job": id, "dry_run": order.dry_run, **job.result}

@@ -1,0 +1,214 @@
+"""Backups: tables as they were at one moment, each as backups/<table>/<id>/data.avro and, last, manifest.json.
+
+A backup without a manifest is none. Tables that are backed up together share their id and their moment.
+"""
+
+import datetime as dt
+import hashlib
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+import rowferry
+from rowferry import avro, db, jobs, schema
+from rowferry.avro import Contents, Schema
+from rowferry.db import Connection
+from rowferry.errors import BackupDamaged, NotFound, SchemaDiffers
+from rowferry.jobs import Tick
+from rowferry.s3 import Bucket
+from rowferry.tables import Table
+
+PLACE = "backups/"
+
+
+class Manifest(BaseModel):
+    """What a backup is: written last, so that where it is, everything is.
+
+    `snapshot_at`: what was committed until then is in it. `together`: the tables of the same moment. `bytes` and
+    `sha256` are the file's; `checksum` is that of the records, whatever their order (`avro.checksum_sql`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    id: str
+    table: str
+    together: tuple[str, ...]
+    snapshot_at: dt.datetime
+    rows: int
+    bytes: int
+    sha256: str
+    checksum: str
+    codec: str
+    avro_schema: dict[str, Any]
+    fingerprint: str
+    seconds: float
+    server_version: str
+    rowferry_version: str
+
+    @property
+    def record(self) -> Schema:
+        """Raises: BackupDamaged."""
+        return Schema.of_json(self.avro_schema)
+
+
+def folder(table: str, id: str = "") -> str:
+    """Where a table's backups lie, or one of them."""
+    return f"{PLACE}{table}/{id}/" if id else f"{PLACE}{table}/"
+
+
+def data_key(table: str, id: str) -> str:
+    return f"{folder(table, id)}data.avro"
+
+
+def manifest_key(table: str, id: str) -> str:
+    return f"{folder(table, id)}manifest.json"
+
+
+# --- making one ------------------------------------------------------------------------------------------------------
+
+
+def backup(conn: Connection, bucket: Bucket, tables: Sequence[Table], id: str, tick: Tick) -> list[Manifest]:
+    """Backs up tables as they are at one moment, over one connection and whatever their size in constant memory.
+
+    Where it fails, no manifest is written; the connection may be closed then.
+
+    Raises: SchemaDiffers, OutOfTime, Contention, DatabaseUnavailable, StorageUnavailable.
+    """
+    with db.snapshot(conn) as moment:
+        schemas = _opened(conn, tables)
+        version = str((db.row(conn, "SELECT VERSION() AS v") or {})["v"])
+        manifests = []
+        for table, found in zip(tables, schemas, strict=True):
+            begun = time.monotonic()
+            data, contents = _write(conn, bucket, table, found, data_key(table.name, id), tick)
+            manifests.append(
+                Manifest(
+                    id=id,
+                    table=table.name,
+                    together=tuple(table.name for table in tables),
+                    snapshot_at=moment,
+                    rows=contents.rows,
+                    bytes=data.bytes,
+                    sha256=data.sha256,
+                    checksum=contents.checksum,
+                    codec=avro.CODEC,
+                    avro_schema=found.as_json(),
+                    fingerprint=found.fingerprint,
+                    seconds=round(time.monotonic() - begun, 3),
+                    server_version=version,
+                    rowferry_version=rowferry.__version__,
+                )
+            )
+    for manifest in manifests:
+        key = manifest_key(manifest.table, id)
+        bucket.write(key, manifest.model_dump_json(indent=2).encode())
+    return manifests
+
+
+def _opened(conn: Connection, tables: Sequence[Table]) -> list[Schema]:
+    """Looks into each table, so that none can be altered or dropped before it is read."""
+    for table in tables:
+        db.row(conn, f"SELECT 1 FROM `{table.name}` LIMIT 1")
+    return [schema.avro_schema(conn, table) for table in tables]
+
+
+def _write(
+    conn: Connection, bucket: Bucket, table: Table, found: Schema, key: str, tick: Tick
+) -> tuple["Passed", Contents]:
+    passed, contents = Passed(), Contents()
+    sql = f"SELECT {avro.record_sql(found, 't')} FROM `{table.name}` t ORDER BY t.`{table.key}`"
+    with closing(db.stream(conn, sql)) as rows:  # whatever S3 does: the server must not go on
+        blocks = avro.blocks(_records(rows, table, contents))
+        pieces = avro.file_of(found, secrets.token_bytes(avro.SYNC_BYTES), _ticked(blocks, tick))
+        bucket.write_stream(key, passed.by(pieces))
+    return passed, contents
+
+
+def _records(rows: Iterable[Sequence[tuple[Any, ...]]], table: Table, contents: Contents) -> Iterator[Sequence[bytes]]:
+    for some in rows:
+        records = [record for (record,) in some]
+        if None in records:
+            raise SchemaDiffers(f"{table.name} holds a zero date, which is no moment that a backup could keep")
+        contents.add(records)
+        yield records
+
+
+def _ticked(blocks: Iterable[tuple[int, bytes]], tick: Tick) -> Iterator[tuple[int, bytes]]:
+    for block in blocks:
+        tick()
+        yield block
+
+
+class Passed:
+    """Counts and hashes bytes that go by."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._hash = hashlib.sha256()
+
+    def by(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self.bytes += len(piece)
+            self._hash.update(piece)
+            yield piece
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+# --- finding them ----------------------------------------------------------------------------------------------------
+
+
+def complete(bucket: Bucket, table: str) -> list[str]:
+    """The ids of a table's complete backups, the oldest first."""
+    found = (key.removeprefix(folder(table)).split("/") for key in bucket.keys(folder(table)))
+    return [id for id, *name in found if name == ["manifest.json"] and jobs.ID.fullmatch(id)]
+
+
+def manifest(bucket: Bucket, table: str, id: str) -> Manifest:
+    """Raises: NotFound where there is no such backup or it is not complete; BackupDamaged."""
+    try:
+        found = Manifest.model_validate_json(bucket.read_all(manifest_key(table, id)))
+    except NotFound:
+        raise NotFound(f"there is no complete backup {id} of {table}") from None
+    except ValidationError as error:
+        raise BackupDamaged(f"the manifest of backup {id} of {table} is none that Rowferry writes") from error
+    if (found.id, found.table) != (id, table):
+        raise BackupDamaged(f"the manifest of backup {id} of {table} is another's")
+    return found
+
+
+def latest(bucket: Bucket, table: str, before: dt.datetime | None = None) -> Manifest:
+    """The newest complete backup of a table, or the newest that was taken until a moment.
+
+    Raises: NotFound, BackupDamaged.
+    """
+    for id in reversed(complete(bucket, table)):
+        found = manifest(bucket, table, id)
+        if before is None or found.snapshot_at <= before:
+            return found
+    raise NotFound(f"there is no complete backup of {table}{f' until {before.isoformat()}' if before else ''}")
+
+
+def verify(bucket: Bucket, manifest: Manifest, tick: Tick) -> None:
+    """The file is byte for byte the one that the manifest describes.
+
+    Raises: BackupDamaged, NotFound, StorageUnavailable.
+    """
+    passed, key = Passed(), data_key(manifest.table, manifest.id)
+    with bucket.read(key) as fp:
+        for _ in passed.by(iter(lambda: fp.read(1024**2), b"")):
+            tick()
+    if (passed.bytes, passed.sha256) != (manifest.bytes, manifest.sha256):
+        raise BackupDamaged(
+            f"{key} is not what its manifest describes: {passed.bytes} of {manifest.bytes} bytes, or other ones"
+        )
+    with bucket.read(key) as fp:
+        if avro.Reader(fp).schema != manifest.record:
+            raise BackupDamaged(f"{key} has another schema than its manifest says")

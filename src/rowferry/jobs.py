@@ -1,0 +1,164 @@
+"""Backups and restores as rows in MySQL: who is at work on which tables, until when, and what came of it.
+
+A job has a lease, which it renews while it works. One whose lease ran out is dead, and whoever looks next says that it
+failed; but not of one that is just writing: its transaction holds its row locked, so it is passed over until that ends.
+"""
+
+import datetime as dt
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rowferry import db
+from rowferry.db import Connection, Row
+from rowferry.errors import Busy, NotFound, OutOfTime
+
+Kind = Literal["backup", "restore", "rehearsal"]
+Tick = Callable[[], None]
+"""Called every now and then by what takes long. Raises OutOfTime."""
+
+LEASE_MINUTES = 10
+ID = re.compile("[0-9]{8}T[0-9]{12}Z-[0-9a-f]{6}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A row of rowferry_jobs. `tables`: those that a backup reads or a restore writes."""
+
+    id: str
+    kind: Kind
+    tables: tuple[str, ...]
+    status: str
+    reason: str | None
+    result: Any
+    started_at: dt.datetime
+    finished_at: dt.datetime | None
+
+
+def new_id(conn: Connection) -> str:
+    """Sorts by time: the database's, to the microsecond."""
+    found = db.row(conn, "SELECT UTC_TIMESTAMP(6) AS now")
+    assert found
+    return f"{found['now']:%Y%m%dT%H%M%S%f}Z-{secrets.token_hex(3)}"
+
+
+def moment_of(id: str) -> dt.datetime:
+    """When a job with this id began."""
+    return dt.datetime.strptime(id.partition("Z")[0], "%Y%m%dT%H%M%S%f").replace(tzinfo=dt.UTC)
+
+
+def begin(conn: Connection, kind: Kind, tables: Sequence[str]) -> str:
+    """Makes a running job; answers its id."""
+    id = new_id(conn)
+    sql = f"""
+        INSERT INTO rowferry_jobs (id, kind, table_names, status, lease_until, started_at)
+        VALUES (%s, %s, %s, 'running', {_LEASE}, UTC_TIMESTAMP(6))"""
+    db.run(conn, sql, (id, kind, ",".join(tables)))
+    return id
+
+
+_LEASE = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_MINUTES} MINUTE"
+
+
+def renew(conn: Connection, id: str) -> None:
+    """Not while the job writes: then its row is locked, and needs no lease."""
+    free = "SELECT 1 FROM rowferry_jobs WHERE id = %s AND status = 'running' FOR UPDATE SKIP LOCKED"
+    with db.transaction(conn):
+        if db.row(conn, free, (id,)):
+            db.run(conn, f"UPDATE rowferry_jobs SET lease_until = {_LEASE} WHERE id = %s", (id,))
+
+
+def ticker(conn: Connection, id: str, ends: float | None = None) -> Tick:
+    """Renews a job's lease where a fifth of it is gone. `ends`: by time.monotonic, from when on it is out of time."""
+    renewed = time.monotonic()
+
+    def tick() -> None:
+        nonlocal renewed
+        now = time.monotonic()
+        if ends is not None and now >= ends:
+            raise OutOfTime(
+                "the time that a function has is nearly over, and nothing was changed; the stack's BackupFunction and"
+                " RestoreFunction have 15 minutes, the API on its instance has no limit"
+            )
+        if now - renewed > LEASE_MINUTES * 60 / 5:
+            renew(conn, id)
+            renewed = now
+
+    return tick
+
+
+def hold(conn: Connection, id: str) -> None:
+    """Within the transaction that writes: the job is not said to be dead, and nobody says so before the commit.
+
+    Raises: Busy.
+    """
+    sql = "SELECT 1 FROM rowferry_jobs WHERE id = %s AND status = 'running' FOR UPDATE"
+    if not db.row(conn, sql, (id,)):
+        raise Busy(f"job {id} was silent for too long, so that others have gone on meanwhile; nothing was changed")
+
+
+def finish(conn: Connection, id: str, result: Any) -> None:
+    """Ends a job well."""
+    _end(conn, id, "done", None, result)
+
+
+def fail(conn: Connection, id: str, reason: str) -> None:
+    _end(conn, id, "failed", reason, None)
+
+
+def _end(conn: Connection, id: str, status: str, reason: str | None, result: Any) -> None:
+    sql = """
+        UPDATE rowferry_jobs SET status = %s, reason = %s, result = %s, finished_at = UTC_TIMESTAMP(6)
+        WHERE id = %s AND status = 'running'"""
+    db.run(conn, sql, (status, reason, None if result is None else json.dumps(result), id))
+
+
+def bury(conn: Connection) -> None:
+    """Within a transaction: says of dead jobs that they failed."""
+    dead = "SELECT id FROM rowferry_jobs WHERE status = 'running' AND lease_until < UTC_TIMESTAMP(6)"
+    for row in db.rows(conn, f"{dead} FOR UPDATE SKIP LOCKED"):
+        fail(conn, row["id"], "its process ended or fell silent; nothing was changed")
+
+
+def restore_of(conn: Connection, tables: Sequence[str]) -> str | None:
+    """A restore that is under way into one of these tables; call `bury` first."""
+    mine = " OR ".join(["FIND_IN_SET(%s, table_names)"] * len(tables))
+    sql = f"SELECT id FROM rowferry_jobs WHERE status = 'running' AND kind = 'restore' AND ({mine}) LIMIT 1"
+    found = db.row(conn, sql, tables)
+    return str(found["id"]) if found else None
+
+
+def read(conn: Connection, id: str) -> Job:
+    """Raises: NotFound."""
+    with db.transaction(conn):
+        bury(conn)
+    row = db.row(conn, "SELECT * FROM rowferry_jobs WHERE id = %s", (id,))
+    if row is None:
+        raise NotFound(f"there is no job {id}")
+    return _job(row)
+
+
+def running(conn: Connection) -> Mapping[str, Job]:
+    """The jobs that are under way, by id."""
+    with db.transaction(conn):
+        bury(conn)
+    found = db.rows(conn, "SELECT * FROM rowferry_jobs WHERE status = 'running'")
+    return {job.id: job for job in map(_job, found)}
+
+
+def _job(row: Row) -> Job:
+    finished = row["finished_at"]
+    return Job(
+        id=row["id"],
+        kind=row["kind"],
+        tables=tuple(row["table_names"].split(",")),
+        status=row["status"],
+        reason=row["reason"],
+        result=json.loads(row["result"]) if row["result"] else None,
+        started_at=row["started_at"].replace(tzinfo=dt.UTC),
+        finished_at=finished.replace(tzinfo=dt.UTC) if finished else None,
+    )

@@ -1,0 +1,208 @@
+"""Restores: a table becomes what a backup holds, in one transaction that writes only the rows that differ.
+
+Everything is examined before the table is touched: the manifest, the file's bytes, its columns, and, in a shadow table,
+that what was loaded is what was backed up. Readers see the table as it was, and then as it is.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from rowferry import avro, backup, db, families, jobs, schema, shadow
+from rowferry.db import Connection
+from rowferry.errors import BadRequest, Contention, SchemaDiffers
+from rowferry.families import Family
+from rowferry.jobs import Tick
+from rowferry.s3 import Bucket
+from rowferry.shadow import Counts, NotLoaded, Range, Target
+from rowferry.tables import TABLES, table_named
+
+_TRIES = 5
+_NAME = re.compile("[A-Za-z0-9_]{1,64}")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be restored: tables from one backup by its id, or each from its newest until a moment.
+
+    `into`: another table, with the same columns, that takes the rows of the only one. `dry_run`: only say what would be
+    done.
+    """
+
+    tables: tuple[str, ...]
+    id: str | None = None
+    before: dt.datetime | None = None
+    into: str | None = None
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises: BadRequest, UnknownTable."""
+        if not self.tables:
+            raise BadRequest("no table is named")
+        for table in self.tables:
+            table_named(table)
+        if self.id and self.before:
+            raise BadRequest("either the backup's id or a moment is given, not both")
+        if self.before and self.before.tzinfo is None:
+            raise BadRequest("the moment is without a time zone")
+        if self.into and len(self.tables) > 1:
+            raise BadRequest("one table is restored into another, not several")
+        if self.into and not _NAME.fullmatch(self.into):
+            raise BadRequest(f"{self.into!r} is no table's name")
+        if self.into in TABLES or (self.into or "").startswith("rowferry_"):
+            raise BadRequest(f"{self.into} has rows of its own; restore it from its own backups")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tables that are written, parents first."""
+        return (self.into,) if self.into else tuple(name for name in TABLES if name in self.tables)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What became of one table, or would become of it."""
+
+    table: str
+    backup: str
+    snapshot_at: dt.datetime
+    rows: int
+    counts: Counts
+
+    def as_json(self) -> dict[str, Any]:
+        told = {"table": self.table, "backup": self.backup, "snapshot_at": self.snapshot_at.isoformat()}
+        return {**told, "rows": self.rows, **asdict(self.counts)}
+
+
+def restore(conn: Connection, bucket: Bucket, order: Order, id: str, tick: Tick) -> list[Restored]:
+    """Carries out an order as the job with this id, whose row says that it is done if and only if the tables are.
+
+    Raises: NotFound, BackupDamaged, SchemaDiffers, WouldOrphan, Busy, OutOfTime, Contention after five tries,
+    DatabaseUnavailable, StorageUnavailable: nothing is changed then.
+    """
+    targets = [_target(conn, bucket, order, name, tick) for name in order.names]
+    work = _Work(conn, bucket, families.family(conn, order.names), tick)
+    if order.dry_run:
+        done = work.rehearse(targets)
+        jobs.finish(conn, id, _result(done))
+        return done
+    try:
+        return work.carry_out([work.direct(target) for target in targets], id)
+    except NotLoaded:  # a table that was empty no longer is; where the backup is wrong, its shadow will say so
+        return work.carry_out(targets, id)
+
+
+def _target(conn: Connection, bucket: Bucket, order: Order, name: str, tick: Tick) -> Target:
+    source = table_named(order.tables[0] if order.into else name)
+    manifest = (
+        backup.manifest(bucket, source.name, order.id) if order.id else backup.latest(bucket, source.name, order.before)
+    )
+    table = replace(source, name=name)
+    now = schema.avro_schema(conn, table)
+    if words := avro.differences(manifest.record, now):
+        raise SchemaDiffers(f"backup {manifest.id} does not fit {name}: {'; '.join(words)}; nothing was changed")
+    backup.verify(bucket, manifest, tick)
+    return Target(table, now, manifest)
+
+
+def _restored(target: Target, counts: Counts) -> Restored:
+    return Restored(target.name, target.manifest.id, target.manifest.snapshot_at, target.manifest.rows, counts)
+
+
+def _result(done: Sequence[Restored]) -> Any:
+    return {"restored": [restored.as_json() for restored in done]}
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A restore that is going on."""
+
+    conn: Connection
+    bucket: Bucket
+    family: Family
+    tick: Tick
+
+    def direct(self, target: Target) -> Target:
+        """An empty table needs no shadow: it is loaded within the transaction and verified before the commit."""
+        odd = target.name in self.family.odd
+        return replace(target, direct=not odd and shadow.is_empty(self.conn, target))
+
+    def rehearse(self, targets: Sequence[Target]) -> list[Restored]:
+        self._prepare(targets)
+        families.refuse_orphans(self.conn, self.family, targets)
+        return [_restored(target, self._classified(target)[0]) for target in targets]
+
+    def carry_out(self, targets: Sequence[Target], id: str) -> list[Restored]:
+        self._prepare(targets)
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                with db.transaction(self.conn):
+                    jobs.hold(self.conn, id)
+                    done = self._write(targets)
+                    jobs.finish(self.conn, id, _result(done))
+                return done
+            except Contention:
+                if not tries_left:
+                    raise
+        raise AssertionError("never reached")
+
+    def _prepare(self, targets: Sequence[Target]) -> None:
+        for target in targets:
+            families.make_notes(self.conn, self.family, target)
+            if not target.direct:
+                shadow.load(self.conn, self.bucket, target, self.tick)
+                families.collect_references(self.conn, self.family, target)
+
+    def _write(self, targets: Sequence[Target]) -> list[Restored]:
+        """Within the transaction: parents' new rows before children's, then children's old rows before parents'."""
+        counts = {target.name: self._loaded(target) for target in targets if target.direct}
+        families.refuse_orphans(self.conn, self.family, targets)
+        ranges = dict[str, Sequence[_Part]]()
+        for target in targets:
+            if target.direct:
+                families.hold_parents(self.conn, self.family, target)
+            else:
+                would, ranges[target.name] = self._classified(target)
+                with families.held(self.conn, self.family, target):
+                    done = self._upserted(target, ranges[target.name])
+                counts[target.name] = replace(done, unchanged=would.unchanged)
+        for target in reversed(targets):
+            counts[target.name] += self._deleted(target, ranges.get(target.name, ()))
+        return [_restored(target, counts[target.name]) for target in targets]
+
+    def _loaded(self, target: Target) -> Counts:
+        with db.foreign_keys_unchecked(self.conn):
+            shadow.fill(self.conn, self.bucket, target, target.name, self.tick)
+        families.collect_references(self.conn, self.family, target)
+        return Counts(inserted=target.manifest.rows)
+
+    def _classified(self, target: Target) -> tuple[Counts, Sequence["_Part"]]:
+        """What would be done, altogether and in each range of keys in which there is something to do."""
+        shadow.forget(self.conn, target)
+        whole, parts = Counts(), []
+        for part in shadow.ranges(self.conn, [target.name, target.shadow], target.table.key, self.tick):
+            would = shadow.classify(self.conn, target, part)
+            whole += would
+            if would.inserted or would.updated or would.deleted:
+                parts.append((part, would))
+        return whole, parts
+
+    def _upserted(self, target: Target, parts: Sequence["_Part"]) -> Counts:
+        done = Counts()
+        for part, would in parts:
+            self.tick()
+            inserted = shadow.insert(self.conn, target, part) if would.inserted else 0
+            updated = shadow.update(self.conn, target, part) if would.updated else 0
+            done += Counts(inserted, updated)
+        return done
+
+    def _deleted(self, target: Target, parts: Sequence["_Part"]) -> Counts:
+        done = Counts()
+        for part, would in parts:
+            self.tick()
+            done += Counts(deleted=shadow.delete(self.conn, target, part) if would.deleted else 0)
+        return done
+
+
+_Part = tuple[Range, Counts]

@@ -1,0 +1,99 @@
+"""Backups taken, kept and given back: what functions and the API call. Each is a job, with a session of its own for it.
+
+Beginning one is quick and answers what speaks against it; carrying it out takes as long as it takes.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from typing import Any
+
+from rowferry import db, jobs, ledger
+from rowferry.backup import Manifest, backup
+from rowferry.config import Settings
+from rowferry.db import Connection
+from rowferry.errors import RowferryError
+from rowferry.jobs import Job, Tick
+from rowferry.restore import Order, restore
+from rowferry.retention import Retention, sweep
+from rowferry.s3 import Bucket
+from rowferry.tables import TABLES, table_named
+
+
+def begin_backup(conn: Connection, tables: Sequence[str]) -> str:
+    """Answers the job's id, which will be the backup's; no table named: all.
+
+    Raises: UnknownTable.
+    """
+    return jobs.begin(conn, "backup", [table_named(name).name for name in tables or TABLES])
+
+
+def begin_restore(conn: Connection, order: Order) -> str:
+    """Takes the tables, but for a dry run; answers the job's id.
+
+    Raises: Busy.
+    """
+    if order.dry_run:
+        return jobs.begin(conn, "rehearsal", order.names)
+    return ledger.take_tables(conn, order.tables, order.names)
+
+
+def carry_out_backup(
+    settings: Settings, bucket: Bucket, id: str, ends: float | None = None, retention: Retention | None = None
+) -> Job:
+    """Backs up the job's tables, then removes what retention lets go. `ends`: by time.monotonic.
+
+    Raises: what `backup` and `sweep` raise, and the job says so too.
+    """
+    with _at_work(settings, id, ends) as (conn, tick), db.session(settings) as reading:
+        tables = [table_named(name) for name in jobs.read(conn, id).tables]
+        manifests = backup(reading, bucket, tables, id, tick)
+        removed = {table.name: _swept(conn, bucket, table.name, retention) for table in tables} if retention else {}
+        jobs.finish(conn, id, {"backups": [_summary(manifest) for manifest in manifests], "removed": removed})
+        return jobs.read(conn, id)
+
+
+def _swept(conn: Connection, bucket: Bucket, table: str, retention: Retention) -> dict[str, Any]:
+    return asdict(sweep(conn, bucket, table, retention, dt.datetime.now(dt.UTC)))
+
+
+def carry_out_restore(settings: Settings, bucket: Bucket, id: str, order: Order, ends: float | None = None) -> Job:
+    """Restores as ordered. `ends`: by time.monotonic.
+
+    Raises: what `restore` raises, and the job says so too.
+    """
+    with _at_work(settings, id, ends) as (conn, tick), db.session(settings) as writing:
+        try:
+            restore(writing, bucket, order, id, tick)
+        except RowferryError:
+            if not _is_done(settings, id):
+                raise
+        return jobs.read(conn, id)
+
+
+def _is_done(settings: Settings, id: str) -> bool:
+    """It may be, where only the answer to the commit was lost."""
+    with db.session(settings) as conn:
+        return jobs.read(conn, id).status == "done"
+
+
+def _summary(manifest: Manifest) -> dict[str, Any]:
+    return manifest.model_dump(mode="json", include={"id", "table", "rows", "bytes", "seconds", "snapshot_at"})
+
+
+@contextmanager
+def _at_work(settings: Settings, id: str, ends: float | None) -> Iterator[tuple[Connection, Tick]]:
+    with db.session(settings) as conn:
+        try:
+            yield conn, jobs.ticker(conn, id, ends)
+        except BaseException as error:
+            _say_failed(settings, id, error)
+            raise
+
+
+def _say_failed(settings: Settings, id: str, error: BaseException) -> None:
+    """Where not even that works the job's lease runs out."""
+    reason = f"{type(error).__name__}: {error}" if isinstance(error, RowferryError) else "an internal error"
+    with suppress(RowferryError), db.session(settings) as conn:
+        jobs.fail(conn, id, reason)

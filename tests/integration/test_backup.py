@@ -1,0 +1,403 @@
+"""Tables into S3: what lies there, whole or not at all, and for how long."""
+
+import contextlib
+import datetime as dt
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import avro.datafile
+import avro.io
+import avro.schema
+import polars
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from local.mysql import MySQLServer
+from rowferry import backup, db, retention
+from rowferry.db import Connection
+from rowferry.errors import NotFound, OutOfTime, RowferryError, SchemaDiffers, UnknownTable
+from rowferry.retention import Retention
+from rowferry.s3 import Bucket, StorageDenied
+from rowferry.tables import table_named
+from tests.integration.vault import Vault
+
+LONGEST = "x" * 65_535
+MOMENTS = [
+    "1970-01-01 00:00:01",
+    "1970-07-18 20:11:09",
+    "1970-07-18 20:11:10",
+    "2021-11-07 02:48:42",
+    "2038-01-19 03:14:07",
+]
+NUMBERS = [-(2**31), -1_048_577, -8_193, -65, -64, -1, 0, 1, 63, 64, 8_191, 8_192, 1_048_576, 134_217_728, 2**31 - 1]
+TEXTS = [
+    "a",
+    "é",
+    "😀",
+    "\\N",
+    "\\",
+    "tab\there",
+    "line\nend\r\n",
+    "\0",
+    "\x1a",
+    "'\"`",
+    " blank ",
+    "x" * 127,
+    "😀" * 16_383,
+    LONGEST,
+]
+
+
+@pytest.fixture
+def nullable(admin: Connection) -> Iterator[None]:
+    """Every column that may be null is."""
+    change = "ALTER TABLE hired_employees MODIFY name TEXT {0}, MODIFY datetime TIMESTAMP {0}, MODIFY job_id INT {0}"
+    db.run(admin, change.format("NULL"))
+    yield
+    db.run(admin, "DELETE FROM hired_employees")
+    db.run(admin, change.format("NOT NULL"))
+
+
+@contextlib.contextmanager
+def in_zone(server: MySQLServer, zone: str) -> Iterator[None]:
+    """The server's own time zone, which sessions begin with."""
+    with closing(server.connect("root")) as root, root.cursor() as cursor:
+        cursor.execute("SET GLOBAL time_zone = %s", (zone,))
+        try:
+            yield
+        finally:
+            cursor.execute("SET GLOBAL time_zone = '+00:00'")
+
+
+def extremes(vault: Vault) -> None:
+    vault.fill("departments", [(key, text) for key, text in zip(NUMBERS, [*TEXTS, ""], strict=True)])
+    vault.fill("jobs", [(1, "Cook")])
+    hired = [(at, TEXTS[at], MOMENTS[at % len(MOMENTS)], NUMBERS[at], 1) for at in range(len(TEXTS))]
+    vault.fill("hired_employees", hired)
+
+
+# --- what is in it ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zone", ["+00:00", "+05:30", "-08:00"])
+def test_every_type_with_its_extremes_is_restored_byte_for_byte(vault: Vault, server: MySQLServer, zone: str) -> None:
+    extremes(vault)
+    before = vault.state()
+    with in_zone(server, zone):
+        id = vault.back_up()
+        with in_zone(server, "-03:00"):
+            vault.run("DELETE FROM hired_employees", "DELETE FROM jobs", "UPDATE departments SET name = 'gone'")
+            vault.restore("departments", "jobs", "hired_employees", id=id)
+    assert vault.state() == before
+    for table in before:
+        found = vault.manifest(table, id)
+        assert vault.checksum(table) == (found.rows, found.checksum)
+
+
+def test_a_sessions_time_zone_changes_no_byte(vault: Vault, conn: Connection) -> None:
+    extremes(vault)
+    found = set()
+    for zone in ("+00:00", "+05:30", "-08:00"):
+        db.run(conn, "SET SESSION time_zone = %s", (zone,))
+        id = vault.begin_backup("hired_employees")
+        (manifest,) = backup.backup(conn, vault.bucket, [table_named("hired_employees")], id, lambda: None)
+        found.add(manifest.checksum)
+    assert len(found) == 1
+
+
+@pytest.mark.usefixtures("nullable")
+def test_nulls_come_back_as_nulls_and_empty_text_as_empty_text(vault: Vault) -> None:
+    vault.family(2)
+    vault.run("INSERT INTO hired_employees VALUES (3, NULL, NULL, 1, NULL), (4, '', '2021-01-01', 1, 1)")
+    before = vault.state()
+    id = vault.back_up()
+    types = {field["name"]: field["type"] for field in vault.manifest("hired_employees", id).avro_schema["fields"]}
+    assert types["name"] == ["null", "string"]
+    assert types["job_id"] == ["null", "int"]
+    assert types["department_id"] == "int"
+    vault.run("UPDATE hired_employees SET name = '' WHERE id = 3", "DELETE FROM hired_employees WHERE id = 4")
+    assert vault.restore("hired_employees", id=id) == {"hired_employees": (1, 1, 0, 2)}
+    assert vault.state() == before
+
+
+def test_two_readers_that_others_wrote_agree_with_the_table(vault: Vault) -> None:
+    extremes(vault)
+    id = vault.back_up()
+    for table in vault.state():
+        data = vault.data(table, id)
+        frame = polars.read_avro(io.BytesIO(data)).to_dicts()
+        with avro.datafile.DataFileReader(io.BytesIO(data), avro.io.DatumReader()) as reader:
+            records: list[Any] = list(reader)
+        assert [plain(row) for row in frame] == [plain(row) for row in records]
+        assert [stored(row) for row in frame] == vault.rows(table)
+
+
+def plain(record: dict[str, object]) -> dict[str, object]:
+    """A moment in UTC, with or without saying so."""
+    return {
+        name: value.replace(tzinfo=None) if isinstance(value, dt.datetime) else value for name, value in record.items()
+    }
+
+
+def stored(record: dict[str, object]) -> dict[str, object]:
+    return {name: str(value).encode() for name, value in plain(record).items()}
+
+
+def test_the_schema_lies_in_the_file_and_its_fingerprint_is_that_of_apaches_avro(vault: Vault) -> None:
+    id = vault.back_up()
+    for table in vault.state():
+        found = vault.manifest(table, id)
+        with avro.datafile.DataFileReader(io.BytesIO(vault.data(table, id)), avro.io.DatumReader()) as reader:
+            assert json.loads(reader.schema) == found.avro_schema
+        simple = json.loads(
+            json.dumps(found.avro_schema).replace(MILLIS, '"long"')
+        )  # which Apache's own step leaves out
+        assert avro.schema.parse(json.dumps(simple)).fingerprint("sha256").hex() == found.fingerprint
+
+
+MILLIS = '{"type": "long", "logicalType": "timestamp-millis"}'
+
+
+def test_an_empty_table_has_a_backup_too(vault: Vault) -> None:
+    id = vault.back_up("jobs")
+    assert (vault.manifest("jobs", id).rows, records(vault, "jobs", id)) == (0, [])
+    vault.fill("jobs", [(1, "Cook")])
+    assert vault.restore("jobs", id=id) == {"jobs": (0, 0, 1, 0)}
+    assert vault.rows("jobs") == []
+
+
+def test_tables_that_are_not_as_declared_or_not_in_utf8_are_refused(vault: Vault, admin: Connection) -> None:
+    vault.family()
+    db.run(admin, "ALTER TABLE departments MODIFY name TEXT CHARACTER SET latin1 NOT NULL, ADD COLUMN more INT NULL")
+    try:
+        with pytest.raises(SchemaDiffers, match=r"departments\.more is in the database, but not declared"):
+            vault.back_up("departments")
+        db.run(admin, "ALTER TABLE departments DROP COLUMN more")
+        with pytest.raises(SchemaDiffers, match=r"departments\.name holds text in latin1"):
+            vault.back_up("departments")
+    finally:
+        db.run(admin, "ALTER TABLE departments MODIFY name TEXT CHARACTER SET utf8mb4 NOT NULL")
+    assert vault.objects() == []
+    assert [job.status for job in vault.jobs()] == ["failed", "failed"]
+    with pytest.raises(UnknownTable):
+        vault.begin_backup("salaries")
+
+
+# --- one moment ------------------------------------------------------------------------------------------------------
+
+WRITES = st.lists(
+    st.tuples(
+        st.sampled_from(["insert", "update", "delete", "move"]), st.integers(1, 40), st.text(min_size=1, max_size=5)
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=st.lists(st.integers(1, 40), unique=True, max_size=20), writes=WRITES, pause=st.integers(0, 3))
+def test_a_backup_is_one_moment_of_all_tables_whoever_writes_meanwhile(
+    vault: Vault, first: list[int], writes: list[tuple[str, int, str]], pause: int
+) -> None:
+    """The writer notes the tables as they are after each of its transactions: the backup equals one of them."""
+    vault.run("DELETE FROM hired_employees", "DELETE FROM jobs", "DELETE FROM departments")
+    vault.fill("departments", [(key, "First") for key in first])
+    vault.fill("jobs", [(key, "First") for key in first])
+    moments = [copies(vault)]
+    begun = threading.Event()
+
+    def write() -> None:
+        begun.wait(5)
+        for what, key, text in writes:
+            change(vault, what, key, text)
+            moments.append(copies(vault))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    ticks = iter(range(1_000))
+
+    def tick() -> None:
+        begun.set()
+        time.sleep(0.005 * pause * (next(ticks) < 3))
+
+    id = vault.begin_backup("departments", "jobs")
+    with db.session(vault.settings) as conn:
+        begun.set()
+        backup.backup(conn, vault.bucket, [table_named("departments"), table_named("jobs")], id, tick)
+    writer.join()
+    assert {table: records(vault, table, id) for table in ("departments", "jobs")} in moments
+
+
+def change(vault: Vault, what: str, key: int, text: str) -> None:
+    """Both tables in one transaction, so that they are alike at every moment."""
+    with db.session(vault.settings) as conn, db.transaction(conn):
+        for table in ("departments", "jobs"):
+            if what == "insert":
+                db.run(conn, f"INSERT IGNORE INTO {table} VALUES (%s, %s)", (key, text))
+            elif what == "update":
+                db.run(conn, f"UPDATE {table} SET name = %s WHERE id >= %s", (text, key))
+            elif what == "delete":
+                db.run(conn, f"DELETE FROM {table} WHERE id >= %s", (key,))
+            else:
+                db.run(conn, f"UPDATE {table} SET id = id + 1000 WHERE id = %s", (key,))
+
+
+def copies(vault: Vault) -> dict[str, list[tuple[int, str]]]:
+    with db.session(vault.settings) as conn:
+        return {
+            table: [(row["id"], row["name"]) for row in db.rows(conn, f"SELECT * FROM {table} ORDER BY id")]
+            for table in ("departments", "jobs")
+        }
+
+
+def records(vault: Vault, table: str, id: str) -> list[tuple[int, str]]:
+    with avro.datafile.DataFileReader(io.BytesIO(vault.data(table, id)), avro.io.DatumReader()) as reader:
+        found: list[Any] = list(reader)
+    return [(row["id"], row["name"]) for row in found]
+
+
+def test_tables_that_are_backed_up_together_say_so(vault: Vault) -> None:
+    vault.family()
+    id = vault.back_up()
+    found = [vault.manifest(table, id) for table in vault.state()]
+    assert {manifest.together for manifest in found} == {("departments", "jobs", "hired_employees")}
+    assert len({manifest.snapshot_at for manifest in found}) == 1
+    assert [manifest.rows for manifest in found] == [3, 2, 5]
+
+
+# --- whole or not at all ---------------------------------------------------------------------------------------------
+
+
+def big(vault: Vault) -> None:
+    """More than one part of an upload, whatever the codec."""
+    noise = f"CONCAT({', '.join(f'SHA2(n + 0.{part:02}, 512)' for part in range(1, 17))})"
+    digits = "SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6"
+    numbers = f"(SELECT 1 + a.d + 7 * b.d + 49 * c.d + 343 * e.d + 2401 * f.d AS n FROM ({digits}) a, ({digits}) b,"
+    numbers += f" ({digits}) c, ({digits}) e, ({digits}) f) n"
+    vault.run(f"INSERT INTO departments SELECT n, {noise} FROM {numbers}")
+
+
+def test_a_backup_that_runs_out_of_time_leaves_nothing_and_says_so(vault: Vault) -> None:
+    vault.family()
+    with pytest.raises(OutOfTime, match="nothing was changed"):
+        vault.back_up(ends=time.monotonic())
+    assert vault.objects() == []
+    assert [(job.status, (job.reason or "")[:9]) for job in vault.jobs()] == [("failed", "OutOfTime")]
+
+
+def test_a_backup_is_uploaded_in_parts_and_none_is_left_when_it_ends_early(vault: Vault, conn: Connection) -> None:
+    big(vault)
+    ticks = iter(range(10**6))
+
+    def tick() -> None:
+        if next(ticks) == 400:
+            assert [upload.key for upload in vault.bucket.unfinished_uploads("backups/")], "it is uploaded in parts"
+            raise OutOfTime("now")
+
+    id = vault.begin_backup("departments")
+    with pytest.raises(OutOfTime):
+        backup.backup(conn, vault.bucket, [table_named("departments")], id, tick)
+    assert list(vault.bucket.unfinished_uploads("backups/")) == []
+    assert vault.objects() == []
+    vault.back_up("departments")
+    assert len(vault.objects()) == 2
+
+
+@pytest.mark.parametrize("call", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "PutObject"])
+def test_where_s3_says_no_there_is_no_backup_and_the_next_try_works(vault: Vault, call: str) -> None:
+    big(vault)
+    client = vault.bucket._client
+    refused = f"before-call.s3.{call}"
+    client.meta.events.register(refused, refuse)
+    with pytest.raises(StorageDenied):
+        vault.back_up("departments")
+    client.meta.events.unregister(refused, refuse)
+    assert list(vault.bucket.unfinished_uploads("backups/")) == []
+    assert backup.complete(vault.bucket, "departments") == []
+    id = vault.back_up("departments")
+    assert backup.complete(vault.bucket, "departments") == [id]
+
+
+def refuse(**_: object) -> Any:
+    """In the place of S3's answer."""
+    told: dict[str, Any] = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {}}
+    return AWSResponse("https://refused", 403, HTTPHeaders(), None), told
+
+
+@pytest.mark.parametrize("at", [0, 1, 3, 10])
+def test_where_the_connection_is_killed_there_is_no_backup(vault: Vault, server: MySQLServer, at: int) -> None:
+    big(vault)
+    ticks = iter(range(10**6))
+    id = vault.begin_backup("departments")
+    with db.session(vault.settings) as reading, closing(server.connect("root")) as root, root.cursor() as cursor:
+        session = (db.row(reading, "SELECT CONNECTION_ID() AS id") or {})["id"]
+
+        def tick() -> None:
+            if next(ticks) == at:
+                cursor.execute(f"KILL {session}")
+
+        with pytest.raises(RowferryError):
+            backup.backup(reading, vault.bucket, [table_named("departments")], id, tick)
+    assert vault.objects() == []
+    assert list(vault.bucket.unfinished_uploads("backups/")) == []
+
+
+# --- finding and keeping ---------------------------------------------------------------------------------------------
+
+
+def test_the_latest_is_found_and_the_latest_before_a_moment(vault: Vault) -> None:
+    ids = [vault.back_up("jobs") for _ in range(3)]
+    assert sorted(ids) == ids
+    assert backup.latest(vault.bucket, "jobs").id == ids[2]
+    second = vault.manifest("jobs", ids[1]).snapshot_at
+    assert backup.latest(vault.bucket, "jobs", second).id == ids[1]
+    with pytest.raises(NotFound, match="no complete backup of jobs until"):
+        backup.latest(vault.bucket, "jobs", second - dt.timedelta(days=1))
+    with pytest.raises(NotFound, match="no complete backup of departments"):
+        backup.latest(vault.bucket, "departments")
+
+
+def test_retention_keeps_the_newest_and_the_young_and_never_takes_the_last(vault: Vault, conn: Connection) -> None:
+    ids = [vault.back_up("jobs") for _ in range(4)]
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=10)
+
+    def swept(kept: Retention, now: dt.datetime = later) -> list[str]:
+        retention.sweep(conn, vault.bucket, "jobs", kept, now)
+        return backup.complete(vault.bucket, "jobs")
+
+    assert swept(Retention(keep=1, keep_days=11)) == ids
+    assert swept(Retention(keep=3, keep_days=1)) == ids[1:]
+    assert swept(Retention(keep=0, keep_days=0)) == ids[3:]
+    assert {version.key.split("/")[2] for version in vault.bucket.versions("backups/jobs/")} == {ids[3]}
+    assert vault.restore("jobs") == {"jobs": (0, 0, 0, 0)}
+
+
+def test_what_nobody_completed_is_swept_but_not_while_somebody_may_be_at_work(vault: Vault, conn: Connection) -> None:
+    abandoned, under_way = vault.begin_backup("jobs"), vault.begin_backup("jobs")
+    db.run(conn, "UPDATE rowferry_jobs SET status = 'failed' WHERE id = %s", (abandoned,))
+    for id in (abandoned, under_way):
+        vault.bucket.write(backup.data_key("jobs", id), b"half of it")
+        vault.bucket._client.create_multipart_upload(Bucket=vault.bucket.name, Key=f"backups/jobs/{id}/data.avro")
+    done = vault.back_up("jobs")
+    now = dt.datetime.now(dt.UTC)
+    assert retention.sweep(conn, vault.bucket, "jobs", Retention(), now).incomplete == (), "within the hour"
+    removed = retention.sweep(conn, vault.bucket, "jobs", Retention(), now + dt.timedelta(hours=2))
+    assert (removed.incomplete, removed.uploads) == ((abandoned,), 1)
+    assert {key.split("/")[2] for key in vault.objects()} == {under_way, done}
+    assert [under_way in upload.key for upload in vault.bucket.unfinished_uploads("backups/")] == [True]
+
+
+def test_an_upload_that_has_ended_can_be_given_up_again(bucket: Bucket) -> None:
+    bucket._client.create_multipart_upload(Bucket=bucket.name, Key="backups/jobs/x/data.avro")
+    (upload,) = bucket.unfinished_uploads("backups/")
+    bucket.give_up(upload)
+    bucket.give_up(upload)
+    assert list(bucket.unfinished_uploads("backups/")) == []

@@ -1,0 +1,161 @@
+"""Backups and restores over HTTP."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from api_ec2.access import Access
+from api_ec2.deps import settings as api_settings
+from api_ec2.main import create_app
+from rowferry import db
+from rowferry.config import Settings
+from rowferry.db import Connection
+from rowferry.restore import Order
+from tests.integration.serving import BEARER, NO_LIMITS, TOKEN, served
+from tests.integration.vault import Vault
+
+
+@pytest.fixture
+def http(settings: Settings, vault: Vault) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=settings.api_url, headers=BEARER, timeout=60) as client:
+        yield client
+
+
+def ended(http: httpx.Client, place: str) -> Any:
+    for _ in range(200):
+        job = http.get(place).json()
+        if job["status"] != "running":
+            return job
+        time.sleep(0.05)
+    raise AssertionError(f"{place} did not end")
+
+
+def test_tables_are_backed_up_and_restored_when_the_answer_comes(http: httpx.Client, vault: Vault) -> None:
+    vault.family()
+    before = vault.state()
+    made = http.post("/backup/all")
+    assert (made.status_code, made.json()["status"]) == (200, "done")
+    assert [backup["rows"] for backup in made.json()["result"]["backups"]] == [3, 2, 5]
+    vault.run("DELETE FROM hired_employees", "UPDATE jobs SET name = 'x'")
+    rehearsed = http.post("/restore/jobs,hired_employees?dry_run=true").json()
+    assert vault.rows("hired_employees") == []
+    restored = http.post(f"/restore/jobs,hired_employees?id={made.json()['id']}").json()
+    assert restored["result"] == rehearsed["result"]
+    assert [table["table"] for table in restored["result"]["restored"]] == ["jobs", "hired_employees"]
+    assert vault.state() == before
+
+
+def test_without_waiting_a_job_is_answered_and_followed(http: httpx.Client, vault: Vault) -> None:
+    vault.family()
+    begun = http.post("/backup/departments?wait=false")
+    assert (begun.status_code, begun.json()["kind"]) == (202, "backup")
+    assert begun.headers["location"] == f"/jobs/{begun.json()['id']}"
+    made = ended(http, begun.headers["location"])
+    assert (made["status"], made["result"]["backups"][0]["rows"]) == ("done", 3)
+    vault.run("UPDATE departments SET name = 'x'")
+    begun = http.post("/restore/departments?wait=false")
+    assert ended(http, begun.headers["location"])["result"]["restored"][0]["updated"] == 3
+
+
+def test_any_worker_and_one_started_anew_know_the_jobs(http: httpx.Client, vault: Vault, settings: Settings) -> None:
+    begun = http.post("/backup/jobs?wait=false").headers["location"]
+    with served(settings) as other, httpx.Client(base_url=other, headers=BEARER) as another:
+        assert ended(another, begun)["status"] == "done"
+
+
+def test_a_job_whose_process_died_is_said_to_have_failed(http: httpx.Client, vault: Vault, conn: Connection) -> None:
+    id = vault.begin_restore(Order(("jobs",)))
+    assert http.get(f"/jobs/{id}").json()["status"] == "running"
+    db.run(conn, "UPDATE rowferry_jobs SET lease_until = UTC_TIMESTAMP(6)")
+    job = http.get(f"/jobs/{id}").json()
+    assert (job["status"], job["reason"]) == ("failed", "its process ended or fell silent; nothing was changed")
+
+
+def test_backups_are_listed_the_newest_first(http: httpx.Client, vault: Vault) -> None:
+    ids = [vault.back_up("jobs") for _ in range(3)]
+    vault.bucket.write("backups/jobs/20200101T000000000000Z-000000/data.avro", b"incomplete")
+    listed = http.get("/backups/jobs?limit=2").json()
+    assert [backup["id"] for backup in listed["backups"]] == [ids[2], ids[1]]
+    found = {
+        table["table"]: (table["complete"], (table["newest"] or {}).get("id")) for table in http.get("/backups").json()
+    }
+    assert found == {"departments": (0, None), "jobs": (3, ids[2]), "hired_employees": (0, None)}
+
+
+def test_the_second_of_two_restores_of_a_table_is_refused(http: httpx.Client, vault: Vault) -> None:
+    vault.back_up()
+    first = vault.begin_restore(Order(("jobs", "departments")))
+    refused = http.post("/restore/departments")
+    assert refused.status_code == 409
+    assert refused.json()["detail"].startswith(f"the restore {first} is at work on departments")
+    assert http.post("/restore/hired_employees").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/backup/salaries", 404, "there is no table 'salaries'"),
+        ("/restore/jobs,salaries", 404, "there is no table 'salaries'"),
+        ("/restore/jobs", 404, "there is no complete backup of jobs"),
+        ("/restore/jobs?id=20200101T000000000000Z-000000", 404, "there is no complete backup 2020"),
+        ("/restore/jobs?id=../../x", 422, "pattern"),
+        ("/restore/jobs?before=2020-01-01T00:00:00", 422, "without a time zone"),
+        ("/restore/jobs?before=2020-01-01T00:00:00Z", 404, "until 2020-01-01"),
+        ("/restore/jobs?into=departments", 422, "has rows of its own"),
+        ("/restore/jobs?into=a%60b", 422, "pattern"),
+    ],
+)
+def test_what_can_not_be_is_said_in_words(http: httpx.Client, path: str, status: int, words: str) -> None:
+    answer = http.post(path)
+    assert (answer.status_code, words in answer.text) == (status, True), answer.text
+
+
+def test_what_stands_against_a_restore_is_said(http: httpx.Client, vault: Vault) -> None:
+    vault.family()
+    id = vault.back_up()
+    vault.run("DELETE FROM hired_employees WHERE job_id = 2", "DELETE FROM jobs WHERE id = 2")
+    answer = http.post(f"/restore/hired_employees?id={id}")
+    assert answer.status_code == 409
+    assert "have a job_id that jobs would not have" in answer.json()["detail"]
+    vault.bucket.write(f"backups/jobs/{id}/data.avro", b"x")
+    damaged = http.post(f"/restore/jobs?id={id}")
+    assert (damaged.status_code, "is not what its manifest describes" in damaged.text) == (409, True)
+
+
+def test_they_need_the_token(settings: Settings, vault: Vault) -> None:
+    with httpx.Client(base_url=settings.api_url) as stranger:
+        for method, path in (
+            ("POST", "/backup/all"),
+            ("POST", "/restore/all"),
+            ("GET", "/backups"),
+            ("GET", "/jobs/x"),
+        ):
+            assert stranger.request(method, path).status_code == 401
+    assert vault.jobs() == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("seconds", "status"), [(60, 200), (5, 413)])
+async def test_on_lambda_only_what_is_done_in_time(settings: Settings, vault: Vault, seconds: int, status: int) -> None:
+    """The app as Mangum calls it: with the call's context, which says how much time is left."""
+
+    class Context:
+        def get_remaining_time_in_millis(self) -> int:
+            return seconds * 1_000
+
+    app = create_app(Access((TOKEN,)), NO_LIMITS)
+    app.dependency_overrides[api_settings] = lambda: settings
+
+    async def on_lambda(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "aws.context": Context()}, receive, send)
+
+    vault.family()
+    transport = httpx.ASGITransport(on_lambda)
+    async with httpx.AsyncClient(transport=transport, base_url="https://lambda", headers=BEARER) as client:
+        assert (await client.post("/backup/all")).status_code == status
+        refused = await client.post("/backup/all?wait=false")
+    assert refused.status_code == 422
+    assert "invoke the stack's BackupFunction" in refused.json()["detail"]
