@@ -123,7 +123,7 @@ def first(stack_world: World, tmp_path: Path) -> Iterator[First]:
         "User": mysql.user,
         "Way": "r-1 rtbassoc-1",
     }
-    secrets = {"app-secret": mysql.password, "token-secret": "the-token"}
+    secrets = {"app-secret": mysql.password, "token-secret": "the-instances-token"}
     yield First(machine, values, metadata, files, tmp_path, chosen_port("ROWFERRY_TEST_API_PORT"), secrets)
     machine.stop()
     for server in servers:
@@ -149,7 +149,7 @@ def test_a_first_boot_ends_with_a_healthy_api_and_a_signal(first: First, artefac
     with httpx.Client(base_url=f"http://127.0.0.1:{first.port}") as api:
         assert api.get("/").json()["status"] == "ok"
         assert api.get("/runs").status_code == 401
-        assert api.get("/runs", headers={"Authorization": "Bearer the-token"}).status_code == 200
+        assert api.get("/runs", headers={"Authorization": "Bearer the-instances-token"}).status_code == 200
     (attached,) = first.machine.calls("aws", "ec2", "attach-network-interface")
     assert " ".join(attached[3:]) == f"--network-interface-id eni-1 --instance-id {INSTANCE} --device-index 1"
     assert ["systemctl", "enable", "--now", "rowferry-watch.timer"] in first.machine.calls("systemctl")
