@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from api_ec2.deps import BucketDep, Session, SettingsDep
 from rowferry import backup, jobs, vault
 from rowferry.backup import Manifest
-from rowferry.errors import BadRequest, Later, RowferryError
+from rowferry.errors import BadRequest, Busy, RowferryError
 from rowferry.jobs import Job
 from rowferry.restore import Order
 from rowferry.tables import TABLES, table_named
@@ -171,7 +171,7 @@ def _ordered(
             " BackupFunction or RestoreFunction"
         )
     if not _free.acquire(blocking=False):
-        raise Later(f"{AT_ONCE} backups or restores are under way here; try again")
+        raise Busy(f"{AT_ONCE} backups or restores are under way here; try again when one has ended")
     try:
         id = begin()
         if not wait:

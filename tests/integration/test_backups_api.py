@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -159,3 +160,21 @@ async def test_on_lambda_only_what_is_done_in_time(settings: Settings, vault: Va
         refused = await client.post("/backup/all?wait=false")
     assert refused.status_code == 422
     assert "invoke the stack's BackupFunction" in refused.json()["detail"]
+
+
+def test_more_than_two_at_once_are_told_to_come_again(http: httpx.Client, vault: Vault) -> None:
+    """Jobs that can't go on, since a transaction of somebody's holds their table's row."""
+    vault.fill("jobs", [(1, "Cook")])
+    vault.back_up("jobs")
+    vault.run("UPDATE jobs SET name = 'x'")
+    with db.session(vault.settings) as conn, db.transaction(conn):
+        db.row(conn, "SELECT 1 FROM rowferry_turns WHERE table_name = 'jobs' FOR UPDATE")
+        with ThreadPoolExecutor(2) as pool:
+            waiting = [pool.submit(http.post, "/restore/jobs") for _ in range(2)]
+            time.sleep(1)
+            refused = http.post("/backup/departments")
+            db.run(conn, "COMMIT")
+            answers = sorted(answer.result().status_code for answer in waiting)
+    assert (refused.status_code, refused.json()["detail"][:2]) == (409, "2 ")
+    assert answers in ([200, 409], [200, 200]), "one after the other, or the second is refused"
+    assert http.post("/backup/departments").status_code == 200

@@ -66,6 +66,9 @@ class Context:
     invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:turn"
     aws_request_id = "8a1d9c6e"
 
+    def get_remaining_time_in_millis(self) -> int:
+        return 900_000
+
 
 def test_the_api_refuses(refused: Settings) -> None:
     with served(refused) as url:
