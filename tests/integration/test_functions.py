@@ -214,6 +214,16 @@ def test_backup_and_restore_as_their_events_say(functions: Functions) -> None:
     assert pipeline.table("departments") == [(1, "A"), (2, "B")]
 
 
+def test_a_backup_of_all_tables_is_counted_for_the_alarm_that_misses_it(
+    functions: Functions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    functions.call("backup", tables=["jobs"])
+    assert '"BackupsCompleted"' not in "".join(capsys.readouterr())
+    functions.call("backup", tables=[])
+    assert '"BackupsCompleted":[1.0]' in "".join(capsys.readouterr())
+    assert "MetricName: BackupsCompleted" in (ROOT / "template.yaml").read_text()
+
+
 def test_a_function_near_the_end_of_its_time_stops_cleanly(functions: Functions) -> None:
     functions.pipeline.migrate("raw/departments.csv", "1,A\n")
     functions.call("backup")
