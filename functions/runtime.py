@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
@@ -30,6 +31,8 @@ Handler = Callable[..., Answer]
 Event = TypeVar("Event", bound=BaseModel)
 
 _ends: ContextVar[float] = ContextVar("ends")
+
+PATIENCE = 30
 
 logger = Logger(stream=sys.stderr)  # as logs are; on MiniStack a call that writes nothing there waits 50 ms more
 metrics = Metrics()
@@ -59,7 +62,8 @@ def ends() -> float:
 
 
 def settings() -> Settings:
-    return Settings.from_env(os.environ)
+    """They wait for a connection where all are taken: cheaper than an exception, a backoff and another call."""
+    return replace(Settings.from_env(os.environ), patience=PATIENCE)
 
 
 @lru_cache

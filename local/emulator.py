@@ -13,6 +13,8 @@ from local.processes import Process, bare_environment, chosen_port, spawn, wait_
 ROOT = Path(__file__).resolve().parent.parent
 MINISTACK = ROOT / ".tools" / "ministack" / "bin" / "ministack"
 REGION = "us-east-1"
+FUNCTIONS_AT_ONCE = 16
+"""Above that it throttles, as an account does; each function at work is a process of some 60 MB."""
 
 
 class Emulator(BaseModel):
@@ -49,6 +51,7 @@ class Emulator(BaseModel):
             MINISTACK_HOST="127.0.0.1",
             IOT_MTLS_ENABLED="0",
             SFTP_ENABLED="0",
+            LAMBDA_ACCOUNT_CONCURRENCY=str(FUNCTIONS_AT_ONCE),
             PERSIST_STATE=str(int(keeps)),
             STATE_DIR=str(home / "state"),
             S3_PERSIST=str(int(keeps)),

@@ -28,7 +28,8 @@ class Settings:
     """Where the parts are.
 
     `db_tls_ca` is the path of a PEM file with the authorities that the server's certificate may come from, or `rds` for
-    those that come with this package; empty: no TLS, for a stand-in server without it.
+    those that come with this package; empty: no TLS, for a stand-in server without it. `patience`: seconds to
+    wait for a connection where all are taken.
     """
 
     db_host: str
@@ -41,6 +42,7 @@ class Settings:
     api_url: str = ""
     api_token: str = field(default="", repr=False)
     options: Options = Options()
+    patience: float = 0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":

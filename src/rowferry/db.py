@@ -5,7 +5,9 @@ open must not block its successor for long.
 """
 
 import datetime as dt
+import random
 import ssl
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -48,15 +50,14 @@ _CONTENTION = {
 _QUOTING = {ER.PARSE_ERROR, ER.WARN_DATA_OUT_OF_RANGE, 1292, 1300, ER.TRUNCATED_WRONG_VALUE_FOR_FIELD, 1411}
 """Errors whose text holds what a log must not: the SQL, or a row's contents."""
 _USER_LIMIT = 1226  # ER_USER_LIMIT_REACHED: MAX_USER_CONNECTIONS
+_FULL = {_USER_LIMIT, ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS}
 _UNAVAILABLE = {
-    _USER_LIMIT,
+    *_FULL,
     1053,  # ER_SERVER_SHUTDOWN
     3024,  # ER_QUERY_TIMEOUT: max_execution_time
     1290,  # ER_OPTION_PREVENTS_STATEMENT: --read-only while RDS fails over
     3169,  # ER_SESSION_WAS_KILLED
     4031,  # ER_CLIENT_INTERACTION_TIMEOUT
-    ER.CON_COUNT_ERROR,
-    ER.TOO_MANY_USER_CONNECTIONS,
     ER.QUERY_INTERRUPTED,
     ER.DISK_FULL,
     ER.RECORD_FILE_FULL,
@@ -69,10 +70,26 @@ _UNAVAILABLE = {
 
 
 def connect(settings: Settings) -> Connection:
-    """A session of its own; the caller closes it.
+    """A session of its own; the caller closes it. Where all connections are taken it waits for one, `patience` seconds.
 
     Raises: DatabaseUnavailable; DatabaseError for a wrong password, name or certificate; SettingError.
     """
+    deadline = time.monotonic() + settings.patience
+    while True:
+        try:
+            return _connect(settings)
+        except DatabaseUnavailable as error:
+            if not _is_full(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(random.uniform(0.1, 1))  # noqa: S311 (so that not all who wait come at once)
+
+
+def _is_full(error: DatabaseUnavailable) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, pymysql.err.MySQLError) and cause.args[:1] in {(code,) for code in _FULL}
+
+
+def _connect(settings: Settings) -> Connection:
     with _errors_as_ours():
         return pymysql.connect(
             host=settings.db_host,

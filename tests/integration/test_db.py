@@ -1,10 +1,16 @@
 """What the database's errors become."""
 
+import threading
+from contextlib import ExitStack
+from dataclasses import replace
+
 import pytest
 
 from rowferry import db
+from rowferry.bootstrap import APP_CONNECTIONS
+from rowferry.config import Settings
 from rowferry.db import Connection
-from rowferry.errors import DatabaseError
+from rowferry.errors import DatabaseError, DatabaseUnavailable
 
 SECRET = "Zebedee Quickfoot"
 
@@ -28,3 +34,14 @@ def test_an_error_never_quotes_a_value_or_the_statement(conn: Connection, statem
 def test_an_error_about_names_says_which(conn: Connection) -> None:
     with pytest.raises(DatabaseError, match=r"1146.*no_such_table"):
         db.run(conn, "SELECT 1 FROM no_such_table")
+
+
+def test_where_all_connections_are_taken_a_function_waits_for_one(settings: Settings) -> None:
+    with ExitStack() as held:
+        for _ in range(APP_CONNECTIONS):
+            conn = held.enter_context(db.session(settings))
+        with pytest.raises(DatabaseUnavailable):
+            db.connect(settings)
+        threading.Timer(1, conn.close).start()
+        with db.session(replace(settings, patience=20)) as mine:
+            assert db.row(mine, "SELECT 1 AS one") == {"one": 1}

@@ -77,6 +77,7 @@ def test_each_environment_variable_of_the_template_is_a_setting(template: dict[s
     settings = {field.name.upper() for kind in (Settings, Options) for field in fields(kind)} - {
         "OPTIONS",
         "CHUNK_RECORDS",
+        "PATIENCE",
     }
     assert {name for name in variables if not name.startswith("POWERTOOLS_")} == settings
 
