@@ -51,5 +51,5 @@ def _not_ended(conn: Connection, bucket: Bucket, parent: str) -> Iterator[tuple[
         table = table_of_path(version.key.removeprefix("raw/"))
         if table and table.name == parent:
             status = ledger.status_of(conn, bucket.name, version.key, version.id)
-            if status == "failed" or (status is None and not version.withdrawn):
+            if status in ("running", "failed") or (status is None and not version.withdrawn):
                 yield version.key, status == "failed"

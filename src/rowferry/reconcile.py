@@ -47,6 +47,8 @@ def reconcile(conn: Connection, bucket: Bucket, run: Run, now: dt.datetime) -> R
             ledger.renew(conn, run.id, "Wait for parents")
             ledger.note(conn, run.id, reason)
             return Reconciled("wait", reason)
+        if parents:  # what was under way at the first look may have ended since: nothing is now, so this look holds
+            missing = look.missing_parents(conn)
         ledger.note(conn, run.id, None)
         verdict = ledger.keep_verdict(conn, run.id, _verdict(conn, run, look, missing))
     return Reconciled("load" if verdict.gate == "open" and run.kind == "load" else "withhold", verdict.reason)

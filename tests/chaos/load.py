@@ -101,7 +101,8 @@ def many_small(world: World, files: int, say: Say) -> None:
         wait_until_ended(world, files, 3_600)
     seconds = time.monotonic() - begun
     for table, count in {"departments": parents, "jobs": parents, "hired_employees": files - 2 * parents}.items():
-        assert world.rows(f"SELECT COUNT(*), COUNT(DISTINCT id) FROM {table}") == [(10 * count, 10 * count)]
+        found = world.rows(f"SELECT COUNT(*), COUNT(DISTINCT id) FROM {table}")
+        assert found == [(10 * count, 10 * count)], f"{table}: {found}, in place of {10 * count}"
     sums = world.rows("SELECT SUM(records), SUM(inserted), SUM(rejected) FROM rowferry_batches")
     assert [int(value) for value in sums[0]] == [10 * files, 10 * files, 0], sums
     assert world.keys("raw/") == []

@@ -1,6 +1,7 @@
 """A child's file and its parents' files, whatever becomes of those."""
 
 import datetime as dt
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -8,6 +9,8 @@ from rowferry import db, ledger
 from rowferry.db import Connection
 from rowferry.parents import PARENT_BOUND, ParentNeverCame
 from rowferry.plan import Uploaded
+from rowferry.reconcile import reconcile
+from rowferry.s3 import Bucket, Version
 from tests.integration.pipeline import LONG_AFTER, Pipeline
 
 CHILD = "1,A,2021-01-01T00:00:00Z,1,1\n2,B,2021-01-01T00:00:00Z,2,1\n"
@@ -125,3 +128,37 @@ def test_the_bound_counts_from_the_claim_of_the_execution_that_has_the_run(
     (version,) = pipeline.bucket.versions_of("raw/hired_employees.csv")
     assert pipeline.plan(Uploaded(version.key, version.etag, version.id), "arn:again").run == child
     assert pipeline.reconcile(child) == "wait"
+
+
+class Meanwhile(Bucket):
+    """While a parent's files are listed, something happens first."""
+
+    def __init__(self, bucket: Bucket, act: Callable[[], object]) -> None:
+        super().__init__(bucket.name, bucket._client)
+        self._act = act
+
+    def versions(self, prefix: str) -> Iterator[Version]:
+        if prefix == "raw/departments":
+            self._act()
+        return super().versions(prefix)
+
+
+def test_a_parent_that_ends_while_reconcile_looks_makes_no_orphan(pipeline: Pipeline, child: str) -> None:
+    """Found by `make load`: it was missing at the first look and no longer under way at the second."""
+    parent = pipeline.upload("raw/departments.csv", "1,A\n2,B\n")
+    bucket = Meanwhile(pipeline.bucket, lambda: pipeline.run(parent))
+    with db.session(pipeline.settings) as conn:
+        found = reconcile(conn, bucket, ledger.read(conn, child), dt.datetime.now(dt.UTC) + LONG_AFTER)
+    assert found.outcome == "load"
+    pipeline.turn(child)
+    pipeline.load(child)
+    report = pipeline.summarise(child)
+    assert (report["inserted"], report["rejected"]) == (2, 0)
+
+
+def test_a_parent_that_is_claimed_while_reconcile_looks_is_under_way(pipeline: Pipeline, child: str) -> None:
+    parent = pipeline.upload("raw/departments.csv", "1,A\n2,B\n")
+    bucket = Meanwhile(pipeline.bucket, lambda: pipeline.plan(parent, "arn:parent"))
+    with db.session(pipeline.settings) as conn:
+        found = reconcile(conn, bucket, ledger.read(conn, child), dt.datetime.now(dt.UTC) + LONG_AFTER)
+    assert (found.outcome, found.reason) == ("wait", "raw/departments.csv is under way")
