@@ -1,11 +1,13 @@
 """What routes depend on: settings, a database session, the caller's token."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request, status
+from fastapi.exceptions import RequestValidationError
 
 from api_ec2.access import Access
 from api_ec2.limits import Limits
@@ -63,6 +65,20 @@ async def is_authorised(request: Request) -> bool:
 
 
 Authorised = Annotated[bool, Depends(is_authorised)]
+
+
+async def refuse_unknown(request: Request) -> None:
+    """What is misspelt must not become something else: a restore in earnest where `dryrun` was meant as `dry_run`.
+
+    Raises: RequestValidationError for a parameter that the route does not know, or one that is given twice.
+    """
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    wrong = {name: f"it is given {times} times" for name, times in given.items() if times > 1}
+    wrong |= {name: f"the route has {', '.join(sorted(known)) or 'none'}" for name in given if name not in known}
+    if wrong:
+        faults = [{"type": "parameter", "loc": ("query", name), "msg": words} for name, words in wrong.items()]
+        raise RequestValidationError(faults)
 
 
 async def require_token(authorised: Authorised) -> None:

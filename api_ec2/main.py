@@ -14,7 +14,7 @@ from starlette.routing import compile_path
 
 import rowferry
 from api_ec2.access import Access
-from api_ec2.deps import require_token
+from api_ec2.deps import refuse_unknown, require_token
 from api_ec2.limits import LIMITS, Guard, Limits
 from api_ec2.routes import backups, health, metrics, runs, upload
 from rowferry.errors import (
@@ -91,7 +91,7 @@ def create_app(access: Access, limits: Limits = LIMITS) -> FastAPI:
     app.state.limits = limits
     app.include_router(health.router)
     for router in (upload.router, metrics.router, runs.router, backups.router):
-        app.include_router(router, dependencies=[Depends(require_token)], responses=REFUSALS)
+        app.include_router(router, dependencies=[Depends(require_token), Depends(refuse_unknown)], responses=REFUSALS)
     app.add_api_route(
         "/openapi.json",
         lambda: JSONResponse(app.openapi()),

@@ -218,7 +218,7 @@ def run(folder: Path, rows: int) -> int:
     if not wrong:
         bad, good = sum(samples.rejected.values()), sum(samples.records.values()) - sum(samples.rejected.values())
         demo.say(f"\nThe books balance: {good:,} rows arrived, and just the {bad:,} bad ones were rejected.")
-    further = f'make status, eval "$(make -s env)", {demo.url}/docs in a browser'
+    further = f'make status, eval "$(make -s env)", the API at {demo.url} (README)'
     demo.say(f"The stack still runs: {further}; end it by: make down")
     return 1 if wrong else 0
 

@@ -54,14 +54,15 @@ class JobState(BaseModel):
 
 
 class Backups(BaseModel):
-    """A table's complete backups, the newest first."""
+    """A table's complete backups, the newest first; `damaged`: the ids of those whose manifest can't be read."""
 
     table: str
     backups: list[Manifest]
+    damaged: list[str]
 
 
 class Newest(BaseModel):
-    """By table the newest complete backup and how many there are."""
+    """By table the newest complete backup and how many there are; None too where its manifest can't be read."""
 
     table: str
     complete: int
@@ -130,12 +131,12 @@ def job(conn: Session, id: Annotated[str, Path(pattern=ID)]) -> JobState:
     return JobState.of(jobs.read(conn, id))
 
 
-@router.get("/backups")
+@router.get("/backups", responses={422: {"description": "A parameter that is not known"}})
 def tables(bucket: BucketDep) -> list[Newest]:
     """All tables with their newest backup."""
     found = ((table, backup.complete(bucket, table)) for table in TABLES)
     return [
-        Newest(table=table, complete=len(ids), newest=backup.manifest(bucket, table, ids[-1]) if ids else None)
+        Newest(table=table, complete=len(ids), newest=next(iter(backup.readable(bucket, table, ids[-1:])[0]), None))
         for table, ids in found
     ]
 
@@ -146,7 +147,8 @@ def backups(
 ) -> Backups:
     """A table's complete backups."""
     ids = backup.complete(bucket, table_named(table).name)[-limit:]
-    return Backups(table=table, backups=[backup.manifest(bucket, table, id) for id in reversed(ids)])
+    found, damaged = backup.readable(bucket, table, reversed(ids))
+    return Backups(table=table, backups=found, damaged=damaged)
 
 
 # --- carrying out ----------------------------------------------------------------------------------------------------

@@ -356,6 +356,8 @@ def _read_string(data: bytes, at: int) -> tuple[bytes, int]:
         size, at = byte >> 1, at + 1
     else:
         size, at = _long(data, at)
+        if size < 0:
+            raise BackupDamaged("a text has a negative length")
     text = data[at : at + size]
     if b"\\" in text or b"\t" in text or b"\n" in text:
         text = text.replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n")

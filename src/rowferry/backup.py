@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 import rowferry
 from rowferry import avro, db, jobs, schema
@@ -38,7 +38,7 @@ class Manifest(BaseModel):
     id: str
     table: str
     together: tuple[str, ...]
-    snapshot_at: dt.datetime
+    snapshot_at: AwareDatetime
     rows: int
     bytes: int
     sha256: str
@@ -169,6 +169,17 @@ def complete(bucket: Bucket, table: str) -> list[str]:
     """The ids of a table's complete backups, the oldest first."""
     found = (key.removeprefix(folder(table)).split("/") for key in bucket.keys(folder(table)))
     return [id for id, *name in found if name == ["manifest.json"] and jobs.ID.fullmatch(id)]
+
+
+def readable(bucket: Bucket, table: str, ids: Iterable[str]) -> tuple[list[Manifest], list[str]]:
+    """The manifests of these backups, and the ids of those whose manifest is damaged: the others are still there."""
+    found, damaged = list[Manifest](), list[str]()
+    for id in ids:
+        try:
+            found.append(manifest(bucket, table, id))
+        except BackupDamaged:
+            damaged.append(id)
+    return found, damaged
 
 
 def manifest(bucket: Bucket, table: str, id: str) -> Manifest:

@@ -69,6 +69,10 @@ _UNAVAILABLE = {
 }
 
 
+class ValueRefused(DatabaseError):
+    """A value that its column or the character set does not take, or a statement that makes no sense."""
+
+
 def connect(settings: Settings) -> Connection:
     """A session of its own; the caller closes it. Where all connections are taken it waits for one, `patience` seconds.
 
@@ -288,5 +292,6 @@ def _ours(error: pymysql.err.MySQLError) -> RowferryError:
         return Contention(f"the database asks for another try (MySQL error {code})")
     if code in _UNAVAILABLE:
         return DatabaseUnavailable(f"the database is not available (MySQL error {code}): {error.args[-1]}")
-    words = "it quotes the statement or a value, so it is not shown" if code in _QUOTING else error.args[-1]
-    return DatabaseError(f"MySQL error {code}: {words}")
+    if code in _QUOTING:
+        return ValueRefused(f"MySQL error {code}: it quotes the statement or a value, so it is not shown")
+    return DatabaseError(f"MySQL error {code}: {error.args[-1]}")

@@ -506,7 +506,10 @@ def take_tables(conn: Connection, tables: Sequence[str], into: Sequence[str]) ->
         db.rows(conn, sql, tables)
         jobs.bury(conn)
         if other := jobs.restore_of(conn, into):
-            raise Busy(f"the restore {other} is at work on {', '.join(into)}; try again when it has ended")
+            raise Busy(
+                f"the restore {other} is at work on {', '.join(into)}; try again when it has ended;"
+                f" should its process have died, that is known after {jobs.LEASE_MINUTES} minutes at most"
+            )
         for table in into:
             _refuse_among_runs(conn, table)
         return jobs.begin(conn, "restore", into)

@@ -43,13 +43,15 @@ class Order:
             raise BadRequest("no table is named")
         for table in self.tables:
             table_named(table)
+        if self.id is not None and not jobs.ID.fullmatch(self.id):
+            raise BadRequest(f"{self.id!r} is no backup's id")
         if self.id and self.before:
             raise BadRequest("either the backup's id or a moment is given, not both")
         if self.before and self.before.tzinfo is None:
             raise BadRequest("the moment is without a time zone")
-        if self.into and len(self.tables) > 1:
+        if self.into is not None and len(self.tables) > 1:
             raise BadRequest("one table is restored into another, not several")
-        if self.into and not _NAME.fullmatch(self.into):
+        if self.into is not None and not _NAME.fullmatch(self.into):
             raise BadRequest(f"{self.into!r} is no table's name")
         if self.into in TABLES or (self.into or "").startswith("rowferry_"):
             raise BadRequest(f"{self.into} has rows of its own; restore it from its own backups")

@@ -132,7 +132,7 @@ def fill(conn: Connection, bucket: Bucket, target: Target, name: str, tick: Tick
         reader = Reader(fp)
         for path, rows in _parts(reader, Path(folder)):
             tick()
-            if _load_part(conn, str(path), name, reader.schema) != (rows, 0):
+            if not _is_loaded(conn, path, name, reader.schema, rows):
                 raise NotLoaded(f"not all rows of backup {target.manifest.id} could be loaded for {target.name}")
     if _contents(conn, name, target.table.key, reader.schema, tick) != (target.manifest.rows, target.manifest.checksum):
         raise NotLoaded(f"what backup {target.manifest.id} loads for {target.name} is not what was backed up")
@@ -174,6 +174,13 @@ def _write_part(path: Path, schema: Schema, blocks: Iterator[tuple[int, bytes]])
             if fp.tell() >= PART_BYTES:
                 break
     return path, rows
+
+
+def _is_loaded(conn: Connection, path: Path, table: str, schema: Schema, rows: int) -> bool:
+    try:
+        return _load_part(conn, str(path), table, schema) == (rows, 0)
+    except db.ValueRefused:  # bytes that are no text
+        return False
 
 
 def _load_part(conn: Connection, path: str, table: str, schema: Schema) -> tuple[int, int]:

@@ -26,7 +26,7 @@ def begin_backup(conn: Connection, tables: Sequence[str]) -> str:
 
     Raises: UnknownTable.
     """
-    return jobs.begin(conn, "backup", [table_named(name).name for name in tables or TABLES])
+    return jobs.begin(conn, "backup", list(dict.fromkeys(table_named(name).name for name in tables or TABLES)))
 
 
 def begin_restore(conn: Connection, order: Order) -> str:

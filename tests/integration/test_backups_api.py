@@ -178,3 +178,38 @@ def test_more_than_two_at_once_are_told_to_come_again(http: httpx.Client, vault:
     assert (refused.status_code, refused.json()["detail"][:2]) == (409, "2 ")
     assert answers in ([200, 409], [200, 200]), "one after the other, or the second is refused"
     assert http.post("/backup/departments").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query", ["dryrun=true", "dry_run=true&dry_run=false", "befor=2021-01-01T00:00:00Z", "ID=x", "foo=bar"]
+)
+def test_a_misspelt_or_repeated_parameter_restores_nothing(http: httpx.Client, vault: Vault, query: str) -> None:
+    vault.family()
+    http.post("/backup/jobs")
+    vault.run("UPDATE jobs SET name = 'kept'")
+    before = vault.state()
+    answer = http.post(f"/restore/jobs?{query}")
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["query", query.partition("=")[0]]
+    assert vault.state() == before
+
+
+@pytest.mark.parametrize("path", ["/runs?status=x", "/runs?limit=1&limit=2", "/employees_hired_per_quarter?Year=2020"])
+def test_no_route_passes_over_a_parameter(http: httpx.Client, path: str) -> None:
+    assert http.get(path).status_code == 422
+
+
+def test_a_damaged_manifest_hides_no_other_backup(http: httpx.Client, vault: Vault) -> None:
+    vault.family()
+    good, bad = (http.post("/backup/jobs").json()["id"] for _ in range(2))
+    vault.bucket.write(f"backups/jobs/{bad}/manifest.json", b"{")
+    listed = http.get("/backups/jobs").json()
+    assert ([backup["id"] for backup in listed["backups"]], listed["damaged"]) == ([good], [bad])
+    assert {newest["table"]: newest["complete"] for newest in http.get("/backups").json()}["jobs"] == 2
+    assert http.post("/restore/jobs").status_code == 409, "the newest is not what it was: it must be said"
+    assert http.post(f"/restore/jobs?id={good}").status_code == 200
+
+
+def test_a_table_that_is_named_twice_is_backed_up_once(http: httpx.Client, vault: Vault) -> None:
+    made = http.post("/backup/jobs,departments,jobs").json()
+    assert [backup["table"] for backup in made["result"]["backups"]] == ["jobs", "departments"]

@@ -1,6 +1,7 @@
 """A backup into its table, whole or not at all, whatever happens on the way and whoever reads meanwhile."""
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from local.mysql import MySQLServer
-from rowferry import backup, db, jobs, ledger, restore
+from rowferry import avro, backup, db, jobs, ledger, restore
 from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.errors import (
@@ -191,6 +192,9 @@ def test_a_backup_goes_into_another_table_of_the_same_shape(vault: Vault, admin:
         {"tables": ("jobs",), "into": "rowferry_runs"},
         {"tables": ("jobs", "departments"), "into": "other"},
         {"tables": ("jobs",), "into": "a`b"},
+        {"tables": ("jobs",), "into": ""},
+        {"tables": ("jobs",), "id": ""},
+        {"tables": ("jobs",), "id": "../../x"},
     ],
 )
 def test_an_order_that_makes_no_sense_is_refused(order: dict[str, Any]) -> None:
@@ -245,6 +249,17 @@ def flipped(data: bytes) -> bytes:
     return data[:-40] + bytes([data[-40] ^ 1]) + data[-39:]
 
 
+def not_text(bucket: Bucket, data: str, manifest: str) -> None:
+    """One record whose name is not UTF-8; all sums are right."""
+    contents, record = avro.Contents(), b"\x02\x04\xff\xfe"
+    contents.add([record])
+    found = avro.Schema.of_json(json.loads(bucket.read_all(manifest))["avro_schema"])
+    made = b"".join(avro.file_of(found, b"0123456789abcdef", avro.blocks([[record]])))
+    bucket.write(data, made)
+    sums = {"bytes": len(made), "sha256": hashlib.sha256(made).hexdigest(), "checksum": contents.checksum}
+    rewrite(bucket, manifest, rows=1, **sums)
+
+
 DAMAGES: dict[str, Callable[[Bucket, str, str], None]] = {
     "a bit flipped": lambda bucket, data, _: bucket.write(data, flipped(bucket.read_all(data))),
     "truncated": lambda bucket, data, _: bucket.write(data, bucket.read_all(data)[:-20]),
@@ -254,6 +269,8 @@ DAMAGES: dict[str, Callable[[Bucket, str, str], None]] = {
     "not a manifest": lambda bucket, _, manifest: bucket.write(manifest, b'{"format": 1}'),
     "another manifest": lambda bucket, _, manifest: rewrite(bucket, manifest, table="departments"),
     "another schema": lambda bucket, _, manifest: rewrite(bucket, manifest, avro_schema={"name": "jobs", "fields": []}),
+    "a moment without a zone": lambda bucket, _, manifest: rewrite(bucket, manifest, snapshot_at="2026-11-24T16:00:00"),
+    "not text": not_text,
     "no schema": lambda bucket, _, manifest: rewrite(bucket, manifest, avro_schema={}),
     "other rows": lambda bucket, _, manifest: rewrite(bucket, manifest, rows=3),
     "another checksum": lambda bucket, _, manifest: rewrite(bucket, manifest, checksum="0" * 64),
