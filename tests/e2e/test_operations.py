@@ -30,8 +30,9 @@ def test_each_alarm_rings_the_topic_and_watches_something_of_this_stack(
         "ExecutionsFailed",
         "ExecutionsSucceeded",
         "ApproximateNumberOfMessagesVisible",
+        "BackupsCompleted",
     }, "an instance, a database and HTTPS of our own have theirs where they are"
-    named = {*resources.values(), resources["UndeliveredEvents"].rpartition("/")[2]}
+    named = {*resources.values(), "rowferry", resources["UndeliveredEvents"].rpartition("/")[2]}
     for alarm in alarms:
         assert alarm["AlarmActions"] == [resources["Alarms"]]
         assert {dimension["Value"] for dimension in alarm["Dimensions"]} <= named
