@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request, status
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 
 from api_ec2.access import Access
 from api_ec2.limits import Limits
@@ -16,6 +17,12 @@ from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.errors import SettingError
 from rowferry.s3 import Bucket
+
+
+class Problem(BaseModel):
+    """What went wrong, in words."""
+
+    detail: str
 
 
 @lru_cache

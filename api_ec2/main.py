@@ -9,12 +9,11 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, Request, status
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 from starlette.routing import compile_path
 
 import rowferry
 from api_ec2.access import Access
-from api_ec2.deps import refuse_unknown, require_token
+from api_ec2.deps import Problem, refuse_unknown, require_token
 from api_ec2.limits import LIMITS, Guard, Limits
 from api_ec2.routes import backups, health, metrics, runs, upload
 from rowferry.errors import (
@@ -43,12 +42,6 @@ _STATUS: tuple[tuple[type[RowferryError], int], ...] = (
     (Refused, 422),
     (Later, 503),
 )
-
-
-class Problem(BaseModel):
-    """What went wrong, in words."""
-
-    detail: str
 
 
 def _refusal(words: str) -> dict[str, Any]:

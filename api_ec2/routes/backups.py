@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response, status
 from pydantic import BaseModel, Field
 
-from api_ec2.deps import BucketDep, Session, SettingsDep
+from api_ec2.deps import BucketDep, Problem, Session, SettingsDep
 from rowferry import backup, jobs, vault
 from rowferry.backup import Manifest
 from rowferry.errors import BadRequest, Busy, RowferryError
@@ -67,12 +67,6 @@ class Newest(BaseModel):
     table: str
     complete: int
     newest: Manifest | None
-
-
-class Problem(BaseModel):
-    """What stands against it, in words."""
-
-    detail: str
 
 
 ORDERED: dict[int | str, dict[str, Any]] = {

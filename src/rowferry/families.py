@@ -99,15 +99,15 @@ def _refuse_children(conn: Connection, target: Target, reference: Reference, par
     """Rows of the backup whose parent would not be there."""
     parents = f"LEFT JOIN `{parent}` p ON p.`{reference.parent_column}` = r.k"
     absent = f"FROM `{_noted(reference)}` r {parents} WHERE p.`{reference.parent_column}` IS NULL"
-    if not _count(conn, absent):
+    if not shadow.count(conn, absent):
         return
     key, column = target.table.key, reference.column
     without = f"FROM `{target.source}` s JOIN `{_noted(reference)}` r ON r.k = s.`{column}` {parents}"
     without += f" WHERE p.`{reference.parent_column}` IS NULL"
     first = _first(conn, f"SELECT s.`{key}` AS k {without} ORDER BY s.`{key}` LIMIT {_SHOWN}")
     raise WouldOrphan(
-        f"{_count(conn, without)} rows of {target.name} in the backup have a {column} that {reference.parent} would not"
-        f" have; the first {key}: {first}; nothing was changed"
+        f"{shadow.count(conn, without)} rows of {target.name} in the backup have a {column} that {reference.parent}"
+        f" would not have; the first {key}: {first}; nothing was changed"
     )
 
 
@@ -118,7 +118,7 @@ def _refuse_losses(conn: Connection, target: Target, reference: Reference, after
         f"FROM `{target.name}` t LEFT JOIN `{target.shadow}` s ON s.`{parent}` = t.`{parent}`"
         f" JOIN `{child}` c ON c.`{reference.column}` = t.`{parent}` WHERE s.`{parent}` IS NULL"
     )
-    if count := _count(conn, without):
+    if count := shadow.count(conn, without):
         first = _first(conn, f"SELECT DISTINCT t.`{parent}` AS k {without} ORDER BY t.`{parent}` LIMIT {_SHOWN}")
         raise WouldOrphan(
             f"{count} rows of {reference.child} refer by {reference.column} to rows of {target.name} that are not in"
@@ -147,14 +147,10 @@ def hold_parents(conn: Connection, family: Family, target: Target) -> None:
     """
     for reference in family.of_child(target.name):
         parents = f"STRAIGHT_JOIN `{reference.parent}` p ON p.`{reference.parent_column}` = r.k FOR SHARE OF p"
-        if _count(conn, f"FROM `{_noted(reference)}` r {parents}") < _count(conn, f"FROM `{_noted(reference)}`"):
+        if shadow.count(conn, f"FROM `{_noted(reference)}` r {parents}") < shadow.count(
+            conn, f"FROM `{_noted(reference)}`"
+        ):
             raise Contention(f"a row of {reference.parent} that the backup refers to has gone meanwhile")
-
-
-def _count(conn: Connection, rest: str) -> int:
-    found = db.row(conn, f"SELECT COUNT(*) AS n {rest}")
-    assert found
-    return int(found["n"])
 
 
 def _first(conn: Connection, sql: str) -> str:

@@ -239,7 +239,12 @@ def forget(conn: Connection, target: Target) -> None:
 
 
 def _count(conn: Connection, name: str, where: str) -> int:
-    found = db.row(conn, f"SELECT COUNT(*) AS n FROM `{name}` WHERE {where}")
+    return count(conn, f"FROM `{name}` WHERE {where}")
+
+
+def count(conn: Connection, rest: str) -> int:
+    """How many rows a SELECT has that goes on with `rest`."""
+    found = db.row(conn, f"SELECT COUNT(*) AS n {rest}")
     assert found
     return int(found["n"])
 

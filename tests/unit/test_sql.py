@@ -53,7 +53,7 @@ REVIEWED = {
     "schema.py": {"table.name", "body"},
     "shadow.py": {
         *("target.name", "target.shadow", "target.changes", "target.table.key", "name", "key", "columns", "definition"),
-        *("avro.checksum_sql(schema, 's')", "_same(target)", "names", "theirs", "values"),  # made of columns
+        *("avro.checksum_sql(schema, 's')", "_same(target)", "names", "theirs", "values", "rest"),  # of columns
         *("RANGE_ROWS - 1", "after", "where", "part.sql('c.k')", "part.sql(f's.`{key}`')", "part.sql(f't.`{key}`')"),
     },  # a Range holds numbers and writes them with :d
 }
