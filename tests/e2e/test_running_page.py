@@ -19,10 +19,13 @@ PAGE = (ROOT / "docs/running.md").read_text()
 
 
 def carry_out(world: World, heading: str, **more: str) -> None:
-    """The first commands below a heading, with the environment that the page names."""
+    """The first commands below a heading, with the environment that the page names; `more`: what they set."""
     (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
     commands = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[0]
-    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **world.stack.environment(), **more}
+    for name, value in more.items():
+        commands, found = re.subn(rf"^{name}=\S+", f"{name}={value}", commands, flags=re.MULTILINE)
+        assert found == 1
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **world.stack.environment()}
     done = subprocess.run(
         ["bash", "-euc", commands], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
@@ -84,7 +87,11 @@ def test_rows_that_are_gone_come_back_from_the_files(world: World, tmp_path: Pat
     before = [world.rows(f"SELECT * FROM {table} ORDER BY id") for table in tables]
     world.wait_until_idle()
     world.execute(*[f"DELETE FROM {table}" for table in (*tables, "rowferry_batches", "rowferry_runs")])
-    (since,) = {str(world.s3.head_object(Bucket=world.bucket, Key="processed/departments.csv")["LastModified"])[:19]}
+    (since,) = {
+        str(world.s3.head_object(Bucket=world.bucket, Key="processed/departments.csv")["LastModified"])[:19].replace(
+            " ", "T"
+        )
+    }
     carry_out(world, "After a disaster", SINCE=since)
     world.wait_until_idle()
     assert [world.rows(f"SELECT * FROM {table} ORDER BY id") for table in tables] == before
