@@ -1,7 +1,8 @@
 """Backups and restores as rows in MySQL: who is at work on which tables, until when, and what came of it.
 
-A job has a lease, which it renews while it works. One whose lease ran out is dead, and whoever looks next says that it
-failed; but not of one that is just writing: its transaction holds its row locked, so it is passed over until that ends.
+A job at work holds a lock of its session's, which the server frees when the process ends, and a lease, which it renews,
+for where the server can't know. One without either is dead, and whoever looks next says that it failed; but not of one
+that is just writing: its transaction holds its row locked, so it is passed over until that ends.
 """
 
 import datetime as dt
@@ -64,6 +65,15 @@ def begin(conn: Connection, kind: Kind, tables: Sequence[str]) -> str:
 _LEASE = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_MINUTES} MINUTE"
 
 
+def guard(conn: Connection, id: str) -> None:
+    """From now on the job is dead when this session is."""
+    db.row(conn, f"SELECT GET_LOCK({_LOCK}, 0) FROM rowferry_jobs WHERE id = %s", (id,))
+    db.run(conn, "UPDATE rowferry_jobs SET guarded = TRUE WHERE id = %s", (id,))
+
+
+_LOCK = "CONCAT('rowferry-job-', id)"
+
+
 def renew(conn: Connection, id: str) -> None:
     """Not while the job writes: then its row is locked, and needs no lease."""
     free = "SELECT 1 FROM rowferry_jobs WHERE id = %s AND status = 'running' FOR UPDATE SKIP LOCKED"
@@ -119,8 +129,9 @@ def _end(conn: Connection, id: str, status: str, reason: str | None, result: Any
 
 def bury(conn: Connection) -> None:
     """Within a transaction: says of dead jobs that they failed."""
-    dead = "SELECT id FROM rowferry_jobs WHERE status = 'running' AND lease_until < UTC_TIMESTAMP(6)"
-    for row in db.rows(conn, f"{dead} FOR UPDATE SKIP LOCKED"):
+    silent = f"lease_until < UTC_TIMESTAMP(6) OR guarded AND IS_USED_LOCK({_LOCK}) IS NULL"
+    dead = f"SELECT id FROM rowferry_jobs WHERE status = 'running' AND ({silent}) FOR UPDATE SKIP LOCKED"
+    for row in db.rows(conn, dead):
         fail(conn, row["id"], "its process ended or fell silent; nothing was changed")
 
 

@@ -508,7 +508,7 @@ def take_tables(conn: Connection, tables: Sequence[str], into: Sequence[str]) ->
         if other := jobs.restore_of(conn, into):
             raise Busy(
                 f"the restore {other} is at work on {', '.join(into)}; try again when it has ended;"
-                f" should its process have died, that is known after {jobs.LEASE_MINUTES} minutes at most"
+                f" should its machine have been cut off, that is known after {jobs.LEASE_MINUTES} minutes at most"
             )
         for table in into:
             _refuse_among_runs(conn, table)

@@ -73,6 +73,7 @@ CREATE TABLE IF NOT EXISTS rowferry_jobs (
   reason TEXT NULL COMMENT 'why it failed',
   result JSON NULL,
   lease_until DATETIME(6) NOT NULL,
+  guarded BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'it lives no longer than its session, which has a lock',
   started_at DATETIME(6) NOT NULL,
   finished_at DATETIME(6) NULL,
   KEY status (status)

@@ -86,6 +86,7 @@ def _summary(manifest: Manifest) -> dict[str, Any]:
 def _at_work(settings: Settings, id: str, ends: float | None) -> Iterator[tuple[Connection, Tick]]:
     with db.session(settings) as conn:
         try:
+            jobs.guard(conn, id)
             yield conn, jobs.ticker(conn, id, ends)
         except BaseException as error:
             _say_failed(settings, id, error)

@@ -491,6 +491,23 @@ def test_a_silent_restore_blocks_nobody_for_ever_and_writes_nothing_when_it_wake
     assert jobs.read(conn, silent).reason == "its process ended or fell silent; nothing was changed"
 
 
+def test_a_restore_whose_session_ended_is_dead_at_once_and_one_that_is_yet_to_begin_is_not(vault: Vault) -> None:
+    vault.family()
+    order = Order(("departments",), id=vault.back_up("departments"))
+    first = vault.begin_restore(order)
+    with pytest.raises(Busy, match=first):
+        vault.begin_restore(order)
+    with db.session(vault.settings) as conn:
+        jobs.guard(conn, first)
+        with pytest.raises(Busy, match=first):
+            vault.begin_restore(order)
+    deadline = time.monotonic() + 10
+    while vault.jobs()[-1].status == "running":  # the server takes a moment to see that the session ended
+        assert time.monotonic() < deadline
+    assert vault.restore("departments", id=order.id) == {"departments": (0, 0, 0, 3)}
+    assert [job.status for job in vault.jobs()] == ["done", "failed", "done"]
+
+
 def test_a_restore_that_is_writing_is_not_taken_for_dead(vault: Vault, pipeline: Pipeline, conn: Connection) -> None:
     vault.family()
     order = Order(("departments",), id=vault.back_up("departments"))
