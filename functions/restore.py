@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StrictBool
 
 from rowferry import db, vault
 from rowferry.restore import Order
@@ -18,7 +18,7 @@ class Wanted(BaseModel):
     id: str | None = None
     before: dt.datetime | None = None
     into: str | None = None
-    dry_run: bool = False
+    dry_run: StrictBool = False
 
 
 @handler(Wanted)

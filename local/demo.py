@@ -24,6 +24,7 @@ from local.samples import Samples, write_samples
 PATIENCE = 900
 """Seconds for all three files."""
 SHOWN_REJECTS = 5
+SHOWN_ROWS = 4
 
 
 class Run(BaseModel):
@@ -197,9 +198,10 @@ class Demo:
             table = Table()
             for name in answer[0] if answer else ():
                 table.add_column(name)
-            for row in answer[:4]:
+            for row in answer[:SHOWN_ROWS]:
                 table.add_row(*map(str, row.values()))
-            self.say(f"\nGET {route}?year=2021, {len(answer):,} rows", "bold")
+            shown = f"; the first {SHOWN_ROWS}" if len(answer) > SHOWN_ROWS else ""
+            self.say(f"\nGET {route}?year=2021: {len(answer):,} rows{shown}", "bold")
             self.console.print(table)
 
 

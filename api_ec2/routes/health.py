@@ -21,6 +21,7 @@ class Health(BaseModel):
     missing: list[str] | None = None
 
 
+@router.head("/", include_in_schema=False)
 @router.get("/", responses={503: {"model": Health}})
 def health(settings: SettingsDep, authorised: Authorised, response: Response) -> Health:
     """Is the database there, with the required tables?"""
@@ -36,6 +37,7 @@ def health(settings: SettingsDep, authorised: Authorised, response: Response) ->
     return Health(status="unavailable" if missing else "ok", database=True, tables=not missing, missing=shown)
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez")
 async def alive() -> dict[str, str]:
     """The process lives, whatever its database does."""

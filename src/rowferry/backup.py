@@ -5,10 +5,11 @@ A backup without a manifest is none. Tables that are backed up together share th
 
 import datetime as dt
 import hashlib
+import json
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
@@ -29,7 +30,8 @@ class Manifest(BaseModel):
     """What a backup is: written last, so that where it is, everything is.
 
     `snapshot_at`: what was committed until then is in it. `together`: the tables of the same moment. `bytes` and
-    `sha256` are the file's; `checksum` is that of the records, whatever their order (`avro.checksum_sql`).
+    `sha256` are the file's; `checksum` is that of the records, whatever their order (`avro.checksum_sql`). `seal` is
+    the SHA-256 of all the rest here, by which it is seen that the manifest is as it was written.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +51,7 @@ class Manifest(BaseModel):
     seconds: float
     server_version: str
     rowferry_version: str
+    seal: str = ""
 
     @property
     def record(self) -> Schema:
@@ -105,9 +108,15 @@ def backup(conn: Connection, bucket: Bucket, tables: Sequence[Table], id: str, t
                 )
             )
     for manifest in manifests:
-        key = manifest_key(manifest.table, id)
-        bucket.write(key, manifest.model_dump_json(indent=2).encode())
+        told = manifest.model_dump(mode="json")
+        bucket.write(manifest_key(manifest.table, id), json.dumps(told | {"seal": seal(told)}, indent=2).encode())
     return manifests
+
+
+def seal(told: Mapping[str, Any]) -> str:
+    """Of a manifest as JSON, in whatever order and spacing."""
+    rest = {name: value for name, value in told.items() if name != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _opened(conn: Connection, tables: Sequence[Table]) -> list[Schema]:
@@ -168,7 +177,7 @@ class Passed:
 def complete(bucket: Bucket, table: str) -> list[str]:
     """The ids of a table's complete backups, the oldest first."""
     found = (key.removeprefix(folder(table)).split("/") for key in bucket.keys(folder(table)))
-    return [id for id, *name in found if name == ["manifest.json"] and jobs.ID.fullmatch(id)]
+    return [id for id, *name in found if name == ["manifest.json"] and jobs.is_id(id)]
 
 
 def readable(bucket: Bucket, table: str, ids: Iterable[str]) -> tuple[list[Manifest], list[str]]:
@@ -185,11 +194,14 @@ def readable(bucket: Bucket, table: str, ids: Iterable[str]) -> tuple[list[Manif
 def manifest(bucket: Bucket, table: str, id: str) -> Manifest:
     """Raises: NotFound where there is no such backup or it is not complete; BackupDamaged."""
     try:
-        found = Manifest.model_validate_json(bucket.read_all(manifest_key(table, id)))
+        text = bucket.read_all(manifest_key(table, id))
+        found = Manifest.model_validate_json(text)
     except NotFound:
         raise NotFound(f"there is no complete backup {id} of {table}") from None
     except ValidationError as error:
         raise BackupDamaged(f"the manifest of backup {id} of {table} is none that Rowferry writes") from error
+    if found.seal != seal(json.loads(text)):
+        raise BackupDamaged(f"the manifest of backup {id} of {table} is not as it was written")
     if (found.id, found.table) != (id, table):
         raise BackupDamaged(f"the manifest of backup {id} of {table} is another's")
     return found
@@ -200,8 +212,14 @@ def latest(bucket: Bucket, table: str, before: dt.datetime | None = None) -> Man
 
     Raises: NotFound, BackupDamaged.
     """
-    for id in reversed(complete(bucket, table)):
-        found = manifest(bucket, table, id)
+    ids = [id for id in complete(bucket, table) if before is None or jobs.moment_of(id) <= before]
+    while ids:
+        try:
+            found = manifest(bucket, table, ids.pop())
+        except BackupDamaged as error:
+            older, _ = readable(bucket, table, reversed(ids))
+            words = f"the newest of those before it is {older[0].id}" if older else "there is none before it"
+            raise BackupDamaged(f"{error}; {words}") from error
         if before is None or found.snapshot_at <= before:
             return found
     raise NotFound(f"there is no complete backup of {table}{f' until {before.isoformat()}' if before else ''}")
@@ -220,6 +238,20 @@ def verify(bucket: Bucket, manifest: Manifest, tick: Tick) -> None:
         raise BackupDamaged(
             f"{key} is not what its manifest describes: {passed.bytes} of {manifest.bytes} bytes, or other ones"
         )
+    with reading(bucket, manifest) as reader:
+        if reader.schema != manifest.record:
+            raise BackupDamaged("it has another schema than its manifest says")
+
+
+@contextmanager
+def reading(bucket: Bucket, manifest: Manifest) -> Iterator[avro.Reader]:
+    """A backup's file, opened.
+
+    Raises: BackupDamaged, which names the file, whatever of it is read meanwhile.
+    """
+    key = data_key(manifest.table, manifest.id)
     with bucket.read(key) as fp:
-        if avro.Reader(fp).schema != manifest.record:
-            raise BackupDamaged(f"{key} has another schema than its manifest says")
+        try:
+            yield avro.Reader(fp)
+        except BackupDamaged as error:
+            raise type(error)(f"{key}: {error}") from error

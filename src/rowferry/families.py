@@ -106,8 +106,8 @@ def _refuse_children(conn: Connection, target: Target, reference: Reference, par
     without += f" WHERE p.`{reference.parent_column}` IS NULL"
     first = _first(conn, f"SELECT s.`{key}` AS k {without} ORDER BY s.`{key}` LIMIT {_SHOWN}")
     raise WouldOrphan(
-        f"{shadow.count(conn, without)} rows of {target.name} in the backup have a {column} that {reference.parent}"
-        f" would not have; the first {key}: {first}; nothing was changed"
+        f"rows of {target.name} in the backup that refer by {column} to rows of {reference.parent} that would not be"
+        f" there: {shadow.count(conn, without)}; the first {target.name}.{key}: {first}; nothing was changed"
     )
 
 
@@ -121,8 +121,8 @@ def _refuse_losses(conn: Connection, target: Target, reference: Reference, after
     if count := shadow.count(conn, without):
         first = _first(conn, f"SELECT DISTINCT t.`{parent}` AS k {without} ORDER BY t.`{parent}` LIMIT {_SHOWN}")
         raise WouldOrphan(
-            f"{count} rows of {reference.child} refer by {reference.column} to rows of {target.name} that are not in"
-            f" the backup; the first {parent}: {first}; nothing was changed"
+            f"rows of {reference.child} that refer by {reference.column} to rows of {target.name} that are not in the"
+            f" backup: {count}; the first {target.name}.{parent}: {first}; nothing was changed"
         )
 
 

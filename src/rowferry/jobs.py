@@ -47,6 +47,14 @@ def new_id(conn: Connection) -> str:
     return f"{found['now']:%Y%m%dT%H%M%S%f}Z-{secrets.token_hex(3)}"
 
 
+def is_id(text: str) -> bool:
+    """Whether it looks like a job's id and names a moment: anybody may put things into the bucket."""
+    try:
+        return bool(ID.fullmatch(text) and moment_of(text))
+    except ValueError:  # 30 February
+        return False
+
+
 def moment_of(id: str) -> dt.datetime:
     """When a job with this id began."""
     return dt.datetime.strptime(id.partition("Z")[0], "%Y%m%dT%H%M%S%f").replace(tzinfo=dt.UTC)

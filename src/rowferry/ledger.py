@@ -423,7 +423,7 @@ def take_turn(conn: Connection, run: Run) -> Turn:
             return Turn("go")
         jobs.bury(conn)
         if restore := jobs.restore_of(conn, [run.table]):
-            return Turn("wait", f"the restore {restore}", seconds=_patience(run))
+            return Turn("wait", f"the restore {restore}", seconds=patience(run, dt.datetime.now(dt.UTC)))
         _pass_by_the_dead(conn, run)
         if ahead := db.row(conn, _AHEAD, (run.id,)):
             return _behind(run, ahead)
@@ -462,13 +462,13 @@ def _behind(run: Run, ahead: Row) -> Turn:
         raise TurnBlocked(
             f"{run.key} has keys of {key}, whose run ended before all its batches were loaded; start that again first"
         )
-    return Turn("wait", key, seconds=_patience(run))
+    return Turn("wait", key, seconds=patience(run, dt.datetime.now(dt.UTC)))
 
 
-def _patience(run: Run) -> int:
-    """Seconds until a run asks again."""
-    waited = (dt.datetime.now(dt.UTC) - run.claimed_at).total_seconds()
-    return round(min(60, max(2, waited / 20)))
+def patience(run: Run, now: dt.datetime) -> int:
+    """Seconds until a run that waits asks again: a tenth of its age, so that many don't keep others from work."""
+    waited = (now - run.claimed_at).total_seconds()
+    return round(min(LEASE_MINUTES * 60 / 2, max(2, waited / 10)))
 
 
 def _supersede(conn: Connection, run: Run, newer: str) -> None:

@@ -13,8 +13,8 @@ from rowferry.tables import table_of_path
 PARENT_GRACE = dt.timedelta(minutes=1)
 """A file younger than this waits for parents that are missing: their file may be on its way."""
 
-PARENT_BOUND = dt.timedelta(minutes=15)
-"""How long a run waits for a parent's file that is under way."""
+PARENT_BOUND = dt.timedelta(hours=2)
+"""How long a run waits for a parent's file that is under way: the sweep, each hour, starts what nobody announced."""
 
 
 class ParentNeverCame(StartAgain):

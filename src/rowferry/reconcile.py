@@ -29,10 +29,13 @@ _KEYS_AT_ONCE = 500_000
 
 @dataclass(frozen=True)
 class Reconciled:
-    """`wait`: look again, for `reason`; else the gate's decision: `load`, or `withhold` where nothing is written."""
+    """`wait`: look again in so many seconds, for `reason`; else what the gate decided: `load`, or `withhold`, which
+    writes no row.
+    """
 
     outcome: str
     reason: str | None = None
+    seconds: int = 0
 
 
 def reconcile(conn: Connection, bucket: Bucket, run: Run, now: dt.datetime) -> Reconciled:
@@ -46,7 +49,7 @@ def reconcile(conn: Connection, bucket: Bucket, run: Run, now: dt.datetime) -> R
         if parents and (reason := worth_waiting(conn, bucket, run, parents, now)):
             ledger.renew(conn, run.id, "Wait for parents")
             ledger.note(conn, run.id, reason)
-            return Reconciled("wait", reason)
+            return Reconciled("wait", reason, ledger.patience(run, now))
         if parents:  # what was under way at the first look may have ended since: nothing is now, so this look holds
             missing = look.missing_parents(conn)
         ledger.note(conn, run.id, None)

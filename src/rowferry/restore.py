@@ -43,7 +43,7 @@ class Order:
             raise BadRequest("no table is named")
         for table in self.tables:
             table_named(table)
-        if self.id is not None and not jobs.ID.fullmatch(self.id):
+        if self.id is not None and not jobs.is_id(self.id):
             raise BadRequest(f"{self.id!r} is no backup's id")
         if self.id and self.before:
             raise BadRequest("either the backup's id or a moment is given, not both")

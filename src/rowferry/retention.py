@@ -41,7 +41,7 @@ def sweep(conn: Connection, bucket: Bucket, table: str, retention: Retention, no
     versions = dict[str, list[Version]]()
     for version in bucket.versions(backup.folder(table)):
         versions.setdefault(_id_of(version.key), []).append(version)
-    gone = [id for id in versions if jobs.ID.fullmatch(id) and id not in stay and (id in complete or _old(id, now))]
+    gone = [id for id in versions if jobs.is_id(id) and id not in stay and (id in complete or _old(id, now))]
     for id in gone:
         for version in sorted(versions[id], key=lambda version: version.key.endswith("data.avro")):
             bucket.delete(version)
@@ -60,7 +60,7 @@ def _give_up(bucket: Bucket, table: str, running: set[str], now: dt.datetime) ->
     given_up = 0
     for upload in bucket.unfinished_uploads(backup.folder(table)):
         id = _id_of(upload.key)
-        if id not in running and jobs.ID.fullmatch(id) and _old(id, now):
+        if id not in running and jobs.is_id(id) and _old(id, now):
             bucket.give_up(upload)
             given_up += 1
     return given_up

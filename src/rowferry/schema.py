@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from rowferry import db
 from rowferry.avro import Field, Schema
 from rowferry.db import Connection
-from rowferry.errors import SchemaDiffers
+from rowferry.errors import NotFound, SchemaDiffers
 from rowferry.tables import TABLES, Table
 
 RUNS = """
@@ -150,7 +150,8 @@ _UTF8 = ("utf8mb4", "utf8mb3", "ascii")
 def avro_schema(conn: Connection, table: Table) -> Schema:
     """What a backup of a table looks like: types by its declaration, nulls where the database's table may hold them.
 
-    Raises: SchemaDiffers where the table in the database lacks, is not as declared, or holds what a backup can't.
+    Raises: NotFound where the database has no such table; SchemaDiffers where it is not as declared, or holds what a
+    backup can't.
     """
     found = db.rows(
         conn,
@@ -158,8 +159,10 @@ def avro_schema(conn: Connection, table: Table) -> Schema:
         " FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = %s",
         (table.name,),
     )
+    if not found:
+        raise NotFound(f"the database has no table {table.name}")
     there = {str(row["name"]): row for row in found}
-    words = differences(conn, [table]) if found else [f"there is no table {table.name}"]
+    words = differences(conn, [table])
     for column in table.columns if not words else ():
         row = there[column.name]
         if _text(row["type"]) != column.kind.ddl:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rowferry import avro, db
 from rowferry.avro import Reader, Schema
-from rowferry.backup import Manifest, data_key
+from rowferry.backup import Manifest, reading
 from rowferry.db import Connection
 from rowferry.errors import BackupDamaged
 from rowferry.jobs import Tick
@@ -127,13 +127,11 @@ def fill(conn: Connection, bucket: Bucket, target: Target, name: str, tick: Tick
 
     Raises: NotLoaded, BackupDamaged.
     """
-    key = data_key(target.manifest.table, target.manifest.id)
-    with bucket.read(key) as fp, tempfile.TemporaryDirectory(prefix="rowferry-") as folder:
-        reader = Reader(fp)
+    with reading(bucket, target.manifest) as reader, tempfile.TemporaryDirectory(prefix="rowferry-") as folder:
         for path, rows in _parts(reader, Path(folder)):
             tick()
             if not _is_loaded(conn, path, name, reader.schema, rows):
-                raise NotLoaded(f"not all rows of backup {target.manifest.id} could be loaded for {target.name}")
+                raise NotLoaded(f"not all rows could be loaded for {target.name}")
     if _contents(conn, name, target.table.key, reader.schema, tick) != (target.manifest.rows, target.manifest.checksum):
         raise NotLoaded(f"what backup {target.manifest.id} loads for {target.name} is not what was backed up")
 

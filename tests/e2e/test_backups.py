@@ -38,7 +38,7 @@ def test_tables_are_backed_up_and_restored_by_the_functions(world: World) -> Non
         "DELETE FROM hired_employees", "DELETE FROM departments WHERE id = 2", "INSERT INTO jobs VALUES (2, 'x')"
     )
     orphaned = invoke(world, restore, {"tables": ["hired_employees"]})
-    assert orphaned["reason"].startswith("WouldOrphan: 1 rows of hired_employees"), orphaned
+    assert orphaned["reason"].startswith("WouldOrphan: rows of hired_employees"), orphaned
     everything = {"tables": ["departments", "jobs", "hired_employees"]}
     rehearsed = invoke(world, restore, everything | {"dry_run": True})
     assert world.rows("SELECT COUNT(*) FROM hired_employees") == [(0,)]

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from local.mysql import MySQLServer
 from rowferry import backup, db, retention
 from rowferry.db import Connection
-from rowferry.errors import NotFound, OutOfTime, RowferryError, SchemaDiffers, UnknownTable
+from rowferry.errors import BackupDamaged, NotFound, OutOfTime, RowferryError, SchemaDiffers, UnknownTable
 from rowferry.retention import Retention
 from rowferry.s3 import Bucket, StorageDenied
 from rowferry.tables import table_named
@@ -363,6 +363,12 @@ def test_the_latest_is_found_and_the_latest_before_a_moment(vault: Vault) -> Non
         backup.latest(vault.bucket, "jobs", second - dt.timedelta(days=1))
     with pytest.raises(NotFound, match="no complete backup of departments"):
         backup.latest(vault.bucket, "departments")
+    damaged = backup.manifest_key("jobs", ids[1])
+    vault.bucket.write(damaged, vault.bucket.read_all(damaged).replace(b'"rows": 0', b'"rows": 1'))
+    with pytest.raises(BackupDamaged, match=f"{ids[1]} of jobs is not as it was written; .* before it is {ids[0]}"):
+        backup.latest(vault.bucket, "jobs", second)
+    assert backup.latest(vault.bucket, "jobs").id == ids[2]
+    assert backup.latest(vault.bucket, "jobs", vault.manifest("jobs", ids[0]).snapshot_at).id == ids[0]
 
 
 def test_retention_keeps_the_newest_and_the_young_and_never_takes_the_last(vault: Vault, conn: Connection) -> None:
@@ -373,10 +379,12 @@ def test_retention_keeps_the_newest_and_the_young_and_never_takes_the_last(vault
         retention.sweep(conn, vault.bucket, "jobs", kept, now)
         return backup.complete(vault.bucket, "jobs")
 
+    vault.bucket.write("backups/jobs/20260230T000000000000Z-abcdef/manifest.json", b"no backup's name: no such day")
     assert swept(Retention(keep=1, keep_days=11)) == ids
     assert swept(Retention(keep=3, keep_days=1)) == ids[1:]
     assert swept(Retention(keep=0, keep_days=0)) == ids[3:]
-    assert {version.key.split("/")[2] for version in vault.bucket.versions("backups/jobs/")} == {ids[3]}
+    left = {version.key.split("/")[2] for version in vault.bucket.versions("backups/jobs/")}
+    assert left == {ids[3], "20260230T000000000000Z-abcdef"}
     assert vault.restore("jobs") == {"jobs": (0, 0, 0, 0)}
 
 

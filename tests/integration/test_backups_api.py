@@ -120,7 +120,7 @@ def test_what_stands_against_a_restore_is_said(http: httpx.Client, vault: Vault)
     vault.run("DELETE FROM hired_employees WHERE job_id = 2", "DELETE FROM jobs WHERE id = 2")
     answer = http.post(f"/restore/hired_employees?id={id}")
     assert answer.status_code == 409
-    assert "have a job_id that jobs would not have" in answer.json()["detail"]
+    assert "refer by job_id to rows of jobs that would not be there" in answer.json()["detail"]
     vault.bucket.write(f"backups/jobs/{id}/data.avro", b"x")
     damaged = http.post(f"/restore/jobs?id={id}")
     assert (damaged.status_code, "is not what its manifest describes" in damaged.text) == (409, True)

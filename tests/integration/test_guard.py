@@ -147,6 +147,8 @@ def test_a_query_has_its_time(settings: Settings, admin: Connection) -> None:
     [
         ("GET", "/", 200),
         ("GET", "/livez", 200),
+        ("HEAD", "/", 200),
+        ("HEAD", "/livez", 200),
         ("GET", "/runs", 200),
         ("GET", "/nowhere", 404),
         ("DELETE", "/runs", 405),

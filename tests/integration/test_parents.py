@@ -49,6 +49,14 @@ def test_parents_that_lie_unclaimed_in_raw_are_waited_for_up_to_the_bound(pipeli
     assert list(pipeline.bucket.keys("raw/hired")) == ["raw/hired_employees.csv"]
 
 
+def test_who_waits_looks_again_after_a_tenth_of_the_wait(pipeline: Pipeline, conn: Connection, child: str) -> None:
+    pipeline.upload("raw/departments.csv", "1,A\n2,B\n")
+    run = ledger.read(conn, child)
+    for minutes, seconds in ((0, 2), (5, 30), (119, 300)):
+        now = run.claimed_at + dt.timedelta(minutes=minutes)
+        assert reconcile(conn, pipeline.bucket, run, now).seconds == seconds
+
+
 def test_files_that_only_look_like_a_parents_are_not_waited_for(pipeline: Pipeline, child: str) -> None:
     for key in ("raw/departmentsx.csv", "raw/departments.txt", "raw/departments/", "check/departments.csv"):
         pipeline.upload(key, b"1,A\n")

@@ -43,7 +43,7 @@ REVIEWED = {
         ),  # as they are
         *("_noted(reference)", "parents", "absent", "without", "values", "marks", "rest", "_SHOWN"),  # made of those
     },
-    "jobs.py": {"_LEASE", "LEASE_MINUTES", "dead", "mine"},  # %s for each table
+    "jobs.py": {"_LEASE", "LEASE_MINUTES", "_LOCK", "silent", "mine"},  # %s for each table
     "load.py": {
         *(OF_A_TABLE | {"self._table.name", "self._table.key"}),
         *("marks", "others", "same or 'TRUE'"),  # %s for each value; comparisons made of columns' names
