@@ -61,11 +61,11 @@ def moment_of(id: str) -> dt.datetime:
 
 
 def begin(conn: Connection, kind: Kind, tables: Sequence[str]) -> str:
-    """Makes a running job; answers its id."""
+    """Makes a running job, which has a minute to be at work (`guard`); answers its id."""
     id = new_id(conn)
-    sql = f"""
+    sql = """
         INSERT INTO rowferry_jobs (id, kind, table_names, status, lease_until, started_at)
-        VALUES (%s, %s, %s, 'running', {_LEASE}, UTC_TIMESTAMP(6))"""
+        VALUES (%s, %s, %s, 'running', UTC_TIMESTAMP(6) + INTERVAL 1 MINUTE, UTC_TIMESTAMP(6))"""
     db.run(conn, sql, (id, kind, ",".join(tables)))
     return id
 
@@ -74,9 +74,9 @@ _LEASE = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_MINUTES} MINUTE"
 
 
 def guard(conn: Connection, id: str) -> None:
-    """From now on the job is dead when this session is."""
+    """From now on the job is at work, and dead when this session is."""
     db.row(conn, f"SELECT GET_LOCK({_LOCK}, 0) FROM rowferry_jobs WHERE id = %s", (id,))
-    db.run(conn, "UPDATE rowferry_jobs SET guarded = TRUE WHERE id = %s", (id,))
+    db.run(conn, f"UPDATE rowferry_jobs SET guarded = TRUE, lease_until = {_LEASE} WHERE id = %s", (id,))
 
 
 _LOCK = "CONCAT('rowferry-job-', id)"
