@@ -1,5 +1,6 @@
 """The tables in MySQL: made where they lack, compared with their declaration where they are."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from rowferry import db
@@ -136,12 +137,15 @@ def _differences(conn: Connection, table: Table) -> Sequence[str]:
         row = there.get(column.name)
         if row is None:
             words.append(f"{table.name}.{column.name} is declared, but not in the database")
-        elif (is_now := _text(row["type"]).partition("(")[0]) != column.kind.ddl:
+        elif (is_now := _WIDTH.sub("", _text(row["type"]))) != column.kind.ddl:
             words.append(f"{table.name}.{column.name} is {is_now} in the database, declared as {column.kind.ddl}")
         elif (row["part"] == "PRI") != (column.name == table.key):
             words.append(f"{table.name}.{column.name}: the primary key is declared as {table.key}, and is not that")
     return words
 
+
+_WIDTH = re.compile(r"\(\d+\)")
+"""What old servers say of an INT, `int(11)`: how wide it is shown, not what it holds. A DECIMAL has two numbers."""
 
 _UTF8 = ("utf8mb4", "utf8mb3", "ascii")
 
