@@ -137,15 +137,17 @@ def _differences(conn: Connection, table: Table) -> Sequence[str]:
         row = there.get(column.name)
         if row is None:
             words.append(f"{table.name}.{column.name} is declared, but not in the database")
-        elif (is_now := _WIDTH.sub("", _text(row["type"]))) != column.kind.ddl:
+        elif (is_now := type_of(row["type"])) != column.kind.ddl:
             words.append(f"{table.name}.{column.name} is {is_now} in the database, declared as {column.kind.ddl}")
         elif (row["part"] == "PRI") != (column.name == table.key):
             words.append(f"{table.name}.{column.name}: the primary key is declared as {table.key}, and is not that")
     return words
 
 
-_WIDTH = re.compile(r"\(\d+\)")
-"""What old servers say of an INT, `int(11)`: how wide it is shown, not what it holds. A DECIMAL has two numbers."""
+def type_of(column_type: object) -> str:
+    """A column's type as a `Kind` spells it, without the width that old servers show an INT with, as in `int(11)`."""
+    return re.sub(r"\(\d+\)", "", _text(column_type))
+
 
 _UTF8 = ("utf8mb4", "utf8mb3", "ascii")
 
