@@ -224,7 +224,8 @@ def test_tables_that_are_not_as_declared_or_not_in_utf8_are_refused(vault: Vault
 # --- one moment ------------------------------------------------------------------------------------------------------
 
 DECIMALS = st.integers(1, 18).flatmap(lambda digits: st.builds(Decimal, st.just(digits), st.integers(0, digits)))
-KINDS = st.sampled_from([Integer(), LONG, Text(), Timestamp()]) | DECIMALS
+OTHERS: list[Kind] = [Integer(), LONG, Text(), Timestamp()]
+KINDS: st.SearchStrategy[Kind] = st.sampled_from(OTHERS) | DECIMALS
 
 
 def values_of(kind: Kind) -> st.SearchStrategy[object]:
@@ -270,7 +271,7 @@ def stories(draw: st.DrawFn) -> Story:
     return Story(kinds, nullable, [(key, *values) for key, values in first.items()], writes)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=stories(), ahead=st.integers(0, 3), pause=st.integers(0, 3))
 def test_a_backup_of_any_tables_is_one_moment_of_them_whoever_writes_meanwhile_and_brings_it_back(
     vault: Vault, administrator: Settings, story: Story, ahead: int, pause: int
