@@ -271,7 +271,7 @@ def stories(draw: st.DrawFn) -> Story:
     return Story(kinds, nullable, [(key, *values) for key, values in first.items()], writes)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=stories(), ahead=st.integers(0, 3), pause=st.integers(0, 3))
 def test_a_backup_of_any_tables_is_one_moment_of_them_whoever_writes_meanwhile_and_brings_it_back(
     vault: Vault, administrator: Settings, story: Story, ahead: int, pause: int

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+import httpx
 import pytest
 from pydantic import BaseModel
 
@@ -13,6 +14,7 @@ from rowferry.tables import Id, table_named
 from rowferry.values import Decimal, Integer
 from tests.integration.declared import LONG, Reading, declared
 from tests.integration.pipeline import Pipeline
+from tests.integration.serving import BEARER
 from tests.integration.vault import Vault
 
 OLD = """\
@@ -103,6 +105,16 @@ def test_the_smallest_difference_is_one_and_what_the_column_would_change_is_reje
             STORED[3][:5],
             ("5", "0.01", "0.000000000000000001", "1", "-1"),
         ]
+
+
+@pytest.mark.usefixtures("readings")
+def test_the_api_says_a_decimal_as_text_and_a_long_number_in_full(settings: Settings) -> None:
+    body = "1, -007.5,0.1,-0,-9223372036854775808,a\n2,0.001,0,0,0,b\n"
+    headers = {**BEARER, "Content-Type": "text/csv"}
+    answer = httpx.post(f"{settings.api_url}/upload_csv?table=readings", content=body, headers=headers).json()
+    first = {"id": 1, "price": "-7.50", "share": "0.100000000000000000", "total": "0", "steps": -(2**63), "note": "a"}
+    assert answer["rows"] == [first]
+    assert [reject["codes"] for reject in answer["rejects"]] == [["decimal_precision"]]
 
 
 def test_null_in_a_column_of_the_database_is_no_text_none(pipeline: Pipeline, administrator: Settings) -> None:
