@@ -10,9 +10,11 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
 
 from rowferry.errors import BackupDamaged
+from rowferry.values import DECIMAL_DIGITS
 
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
@@ -23,16 +25,30 @@ BLOCK_BYTES = 64 * 1024
 MAX_BLOCK_BYTES = 64 * 1024**2
 """What a reader takes; the longest record is far below it."""
 
+DECIMALS: Mapping[str, tuple[int, int]] = {
+    f"decimal({precision},{scale})": (precision, scale)
+    for precision in range(1, DECIMAL_DIGITS + 1)
+    for scale in range(precision + 1)
+}
+"""By name: how many digits, and how many of them behind the point."""
+
 TYPES: Mapping[str, Any] = {
     "int": "int",
     "long": "long",
     "string": "string",
     "timestamp-millis": {"type": "long", "logicalType": "timestamp-millis"},
+    **{
+        name: {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}
+        for name, (precision, scale) in DECIMALS.items()
+    },
 }
 """By the name that a `Kind` gives it, a type as a schema spells it."""
 
 WIDENED = {("int", "long")}
-"""What Avro lets a reader take for another type without losing anything, as far as our types go."""
+"""What Avro lets a reader take for another type without losing anything, as far as our types go.
+
+Decimals are not among them: Avro takes one for another only where precision and scale are the same.
+"""
 
 
 @dataclass(frozen=True)
@@ -79,7 +95,8 @@ class Schema:
 
 
 def _canonical(field: Field) -> Any:
-    plain = "long" if field.type == "timestamp-millis" else field.type
+    spelt = TYPES[field.type]
+    plain = spelt if isinstance(spelt, str) else spelt["type"]
     return ["null", plain] if field.nullable else plain
 
 
@@ -168,11 +185,20 @@ def _millis_sql(column: str) -> str:
     return f"IF({millis} >= {1 << 34}, {_bytes_sql(millis, 0, 6)}, {_varint_sql(millis, 0, 35)})"
 
 
+def _decimal_sql(scale: int, column: str) -> str:
+    """The number without its point, always in eight bytes: two's complement, the highest first."""
+    digits = f"HEX(CAST({column} * {10**scale} AS SIGNED))"
+    return f"CONCAT(CHAR({2 * _DECIMAL_BYTES}), UNHEX(LPAD({digits}, {2 * _DECIMAL_BYTES}, '0')))"
+
+
+_DECIMAL_BYTES = 8
+
 _SQL: Mapping[str, Callable[[str], str]] = {
     "int": lambda column: _number_sql(column, 32),
     "long": lambda column: _number_sql(column, 64),
     "string": _string_sql,
     "timestamp-millis": _millis_sql,
+    **{name: partial(_decimal_sql, scale) for name, (_, scale) in DECIMALS.items()},
 }
 
 
@@ -364,6 +390,17 @@ def _read_string(data: bytes, at: int) -> tuple[bytes, int]:
     return text, at + size
 
 
+def _read_decimal(scale: int, data: bytes, at: int) -> tuple[bytes, int]:
+    end = at + 1 + _DECIMAL_BYTES
+    if data[at] != 2 * _DECIMAL_BYTES:
+        raise BackupDamaged(f"a decimal is not of {_DECIMAL_BYTES} bytes")
+    value = int.from_bytes(data[at + 1 : end], signed=True)
+    if not scale:
+        return b"%d" % value, end
+    digits = b"%0*d" % (scale + 1, abs(value))
+    return b"%s%s.%s" % (b"-" if value < 0 else b"", digits[:-scale], digits[-scale:]), end
+
+
 def _nullable(read: Read) -> Read:
     def read_or_null(data: bytes, at: int) -> tuple[bytes, int]:
         return read(data, at + 1) if data[at] else (b"\\N", at + 1)
@@ -376,4 +413,5 @@ _READS: Mapping[str, Read] = {
     "long": _read_number,
     "string": _read_string,
     "timestamp-millis": _read_seconds,
+    **{name: partial(_read_decimal, scale) for name, (_, scale) in DECIMALS.items()},
 }

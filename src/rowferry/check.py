@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 from rowferry import db
 from rowferry.db import Connection
 from rowferry.ledger import Would
-from rowferry.tables import Table
+from rowferry.tables import Column, Table
 
 Fate = Literal["new", "same", "differs"]
 
@@ -26,15 +26,19 @@ def fates(conn: Connection, table: Table, rows: Iterable[bytes]) -> Iterator[tup
             yield int(row[0]), key, _fate(there.get(key), row[1:])
 
 
-def _fate(stored: Sequence[str] | None, row: Sequence[str]) -> Fate:
+def _fate(stored: Sequence[str | None] | None, row: Sequence[str]) -> Fate:
     return "new" if stored is None else "same" if stored == row else "differs"
 
 
-def _stored(conn: Connection, table: Table, keys: Sequence[int]) -> Mapping[int, list[str]]:
-    """The rows of these keys in normal form, by key."""
+def _stored(conn: Connection, table: Table, keys: Sequence[int]) -> Mapping[int, list[str | None]]:
+    """The rows of these keys in normal form, by key; None where a database's own column is NULL."""
     names = ", ".join(f"`{name}`" for name in table.names)
     found = db.rows_in(conn, f"SELECT {names} FROM `{table.name}` WHERE `{table.key}` IN ({{}})", keys)
-    return {row[table.key]: [column.kind.stored(row[column.name]) for column in table.columns] for row in found}
+    return {row[table.key]: [_normal(column, row[column.name]) for column in table.columns] for row in found}
+
+
+def _normal(column: Column, value: Any) -> str | None:
+    return None if value is None else column.kind.stored(value)
 
 
 def would_do(counts: Counter[Fate], on_conflict: str) -> Would:

@@ -1,5 +1,6 @@
 """The tables in MySQL: made where they lack, compared with their declaration where they are."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from rowferry import db
@@ -137,11 +138,16 @@ def _differences(conn: Connection, table: Table) -> Sequence[str]:
         row = there.get(column.name)
         if row is None:
             words.append(f"{table.name}.{column.name} is declared, but not in the database")
-        elif (is_now := _text(row["type"]).partition("(")[0]) != column.kind.ddl:
+        elif (is_now := type_of(row["type"])) != column.kind.ddl:
             words.append(f"{table.name}.{column.name} is {is_now} in the database, declared as {column.kind.ddl}")
         elif (row["part"] == "PRI") != (column.name == table.key):
             words.append(f"{table.name}.{column.name}: the primary key is declared as {table.key}, and is not that")
     return words
+
+
+def type_of(column_type: object) -> str:
+    """A column's type as a `Kind` spells it, without the width that old servers show an INT with, as in `int(11)`."""
+    return re.sub(r"\(\d+\)", "", _text(column_type))
 
 
 _UTF8 = ("utf8mb4", "utf8mb3", "ascii")

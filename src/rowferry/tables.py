@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, TypeAdapter
 
 from rowferry.errors import UnknownTable
-from rowferry.values import Integer, Kind, Text, Timestamp
+from rowferry.values import Decimal, Integer, Kind, Text, Timestamp
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class References:
     table: type[BaseModel]
 
 
-Id = Annotated[int, Integer(minimum=1), Key()]
+_KEY = Integer(minimum=1)
+Id = Annotated[int, _KEY, Key()]
+"""An INT, as Reconcile keeps keys in four bytes."""
 
 
 class Department(BaseModel, title="departments"):
@@ -104,12 +106,14 @@ def _read(model: type[BaseModel], known: Mapping[str, Table]) -> Table:
     columns, keys = [], []
     for column, field in model.model_fields.items():
         marks = {type(mark): mark for mark in field.metadata}
-        kinds = [mark for mark in field.metadata if isinstance(mark, (Integer, Text, Timestamp))]
+        kinds = [mark for mark in field.metadata if isinstance(mark, (Integer, Decimal, Text, Timestamp))]
         if len(kinds) != 1:
             raise TypeError(f"{model.__name__}.{column} must have exactly one type of rowferry.values")
         parent = marks[References].table.model_config.get("title") if References in marks else None
         if parent is not None and parent not in known:
             raise TypeError(f"{model.__name__}.{column} refers to {parent}, which must be declared above it")
+        if (Key in marks or parent) and kinds[0].ddl != _KEY.ddl:
+            raise TypeError(f"{model.__name__}.{column} holds keys, which are {_KEY.ddl}, not {kinds[0].ddl}")
         if Key in marks:
             keys.append(column)
         columns.append(Column(column, kinds[0], parent))

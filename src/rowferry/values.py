@@ -7,8 +7,9 @@ text the error's `msg`, written to follow the column's name ("department_id" + "
 
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -16,6 +17,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 INT_MAX = 2**31 - 1  # MySQL INT
+BIGINT_MAX = 2**63 - 1  # MySQL BIGINT
+DECIMAL_DIGITS = 18  # so many nines are the most that fit 64 bits
 TEXT_MAX_BYTES = 65_535  # MySQL TEXT
 UTF8_MAX_BYTES = 4  # of one character
 
@@ -72,13 +75,29 @@ _DIGITS = " *-?[0-9]+ *"
 
 @dataclass(frozen=True)
 class Integer:
-    """ASCII digits, a minus sign where `minimum` is below zero matters, spaces around and leading zeros allowed."""
+    """ASCII digits, a minus sign where `minimum` is below zero matters, spaces around and leading zeros allowed.
+
+    An INT where that holds both limits, else a BIGINT. Raises: ValueError for limits that are none of 64 bits.
+    """
 
     minimum: int = -INT_MAX - 1
     maximum: int = INT_MAX
 
-    ddl = "int"
-    avro = "int"
+    def __post_init__(self) -> None:
+        if not -BIGINT_MAX - 1 <= self.minimum <= self.maximum <= BIGINT_MAX:
+            raise ValueError(f"an Integer from {self.minimum} to {self.maximum} is none that 64 bits hold")
+
+    @property
+    def ddl(self) -> str:
+        return "bigint" if self._is_wide else "int"
+
+    @property
+    def avro(self) -> str:
+        return "long" if self._is_wide else "int"
+
+    @property
+    def _is_wide(self) -> bool:
+        return self.minimum < -INT_MAX - 1 or self.maximum > INT_MAX
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         fast = core_schema.chain_schema(
@@ -95,7 +114,7 @@ class Integer:
         if not re.fullmatch(_DIGITS, text):
             raise PydanticCustomError("int_format", "{shown} is not a whole number in digits", {"shown": shown(text)})
         digits = text.strip(" -").lstrip("0") or "0"
-        number = int(digits) * (-1 if "-" in text else 1) if len(digits) <= len(str(INT_MAX)) else None
+        number = int(digits) * (-1 if "-" in text else 1) if len(digits) <= len(str(BIGINT_MAX)) else None
         if number is None or not self.minimum <= number <= self.maximum:
             context = {"shown": shown(text), "minimum": self.minimum, "maximum": self.maximum}
             raise PydanticCustomError("out_of_range", "{shown} is outside {minimum} to {maximum}", context)
@@ -115,6 +134,88 @@ class Integer:
     def stored(self, value: Any) -> str:
         return str(value)
 
+
+@dataclass(frozen=True)
+class Decimal:
+    """A minus sign, ASCII digits, perhaps a point with digits behind it; spaces around, needless zeros allowed.
+
+    `precision` digits at most, `scale` of them behind the point. Its value is the text as given: no arithmetic is done.
+    Raises: ValueError for more digits than 64 bits hold.
+    """
+
+    precision: int
+    scale: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.precision <= DECIMAL_DIGITS:
+            raise ValueError(f"a Decimal of {self.precision} digits; it takes 1 to {DECIMAL_DIGITS}")
+        if not 0 <= self.scale <= self.precision:
+            raise ValueError(f"a Decimal with {self.scale} of its {self.precision} digits behind the point")
+
+    @property
+    def ddl(self) -> str:
+        return f"decimal({self.precision},{self.scale})"
+
+    @property
+    def avro(self) -> str:
+        return self.ddl
+
+    @cached_property
+    def _fits(self) -> str:
+        before = self.precision - self.scale
+        whole = f"0*[0-9]{{1,{before}}}" if before else "0+"
+        return f" *-?{whole}(\\.[0-9]{{1,{self.scale}}}0*)? *" if self.scale else f" *-?{whole}(\\.0+)? *"
+
+    @cached_property
+    def _limit(self) -> str:
+        nines = "9" * self.precision
+        return self._normal(f"{nines[self.scale :]}.{nines[: self.scale]}")
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return _with_verdict(core_schema.str_schema(pattern=f"^{self._fits}$", strict=True), self._verdict)
+
+    def _verdict(self, value: object) -> str:
+        text = _text_only(value)
+        _missing_if_blank(text)
+        if not re.fullmatch(_DECIMAL, text):
+            template = "{shown} is not a decimal number in digits"
+            raise PydanticCustomError("decimal_format", template, {"shown": shown(text)})
+        whole, _, fraction = text.strip(" -").partition(".")
+        if len(fraction.rstrip("0")) > self.scale:
+            template = "{shown} has more decimal places than {ddl}, which the column would round"
+            raise PydanticCustomError("decimal_precision", template, {"shown": shown(text), "ddl": self.ddl})
+        if len(whole.lstrip("0")) > self.precision - self.scale:
+            context = {"shown": shown(text), "limit": self._limit}
+            raise PydanticCustomError("out_of_range", "{shown} is outside -{limit} to {limit}", context)
+        return text
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        words = f"A decimal number from -{self._limit} to {self._limit}, {self.scale} digits behind the point"
+        return {"type": "string", "pattern": f"^{self._fits}$", "description": words}
+
+    def normalise(self, given: Sequence[str], values: Sequence[Any]) -> Sequence[str]:
+        return given if self._all_normal("\t".join((*given, ""))) else list(map(self._normal, given))
+
+    @cached_property
+    def _all_normal(self) -> Callable[[str], object]:
+        fraction = f"\\.[0-9]{{{self.scale}}}" if self.scale else ""
+        return re.compile(f"(?:(?:-(?=[0.]*[1-9]))?(?:0|[1-9][0-9]*){fraction}\t)*").fullmatch
+
+    def _normal(self, given: str) -> str:
+        whole, _, fraction = given.strip(" -").partition(".")
+        text = whole.lstrip("0") or "0"
+        if self.scale:
+            text += f".{fraction[: self.scale]:0<{self.scale}}"
+        return f"-{text}" if "-" in given and text.strip("0.") else text
+
+    def as_json(self, given: str, value: Any) -> str | int:
+        return self._normal(given)
+
+    def stored(self, value: Any) -> str:
+        return f"{value:f}"  # str would write 0.0000001 as 1E-7
+
+
+_DECIMAL = r" *-?[0-9]+(\.[0-9]+)? *"
 
 _NOT_BLANK = r"[^\s\x1c-\x1f]"  # by str.isspace, which counts four control characters that Rust's \s does not
 

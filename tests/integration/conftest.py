@@ -12,6 +12,7 @@ from rowferry import db
 from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.s3 import Bucket
+from tests.integration.declared import Reading, declared
 from tests.integration.pipeline import Pipeline
 from tests.integration.serving import TOKEN, served
 from tests.integration.vault import Vault
@@ -72,6 +73,13 @@ def admin(settings: Settings, administrator: Settings) -> Iterator[Connection]:
     """For what the application's user may not do: changing tables."""
     with db.session(administrator) as conn:
         yield conn
+
+
+@pytest.fixture
+def readings(settings: Settings, administrator: Settings) -> Iterator[None]:
+    """A table with decimals and 64-bit integers."""
+    with declared(administrator, Reading):
+        yield
 
 
 @pytest.fixture

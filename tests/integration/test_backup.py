@@ -1,14 +1,17 @@
 """Tables into S3: what lies there, whole or not at all, and for how long."""
 
 import contextlib
+import dataclasses
 import datetime as dt
+import decimal
 import io
 import json
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Annotated, Any
 
 import avro.datafile
 import avro.io
@@ -19,15 +22,19 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, create_model
 
 from local.mysql import MySQLServer
 from rowferry import backup, db, retention
+from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.errors import BackupDamaged, NotFound, OutOfTime, RowferryError, SchemaDiffers, UnknownTable
 from rowferry.retention import Retention
 from rowferry.s3 import Bucket, StorageDenied
-from rowferry.tables import table_named
-from tests.integration.vault import Vault
+from rowferry.tables import Id, Table, table_named
+from rowferry.values import Decimal, Integer, Kind, Text, Timestamp
+from tests.integration.declared import LONG, declared
+from tests.integration.vault import Vault, rows_of
 
 LONGEST = "x" * 65_535
 MOMENTS = [
@@ -54,13 +61,23 @@ TEXTS = [
     "😀" * 16_383,
     LONGEST,
 ]
+READINGS = [
+    ("-99999999.99", "-0.999999999999999999", "-999999999999999999", -(2**63)),
+    ("99999999.99", "0.999999999999999999", "999999999999999999", 2**63 - 1),
+    ("-0.01", "-0.000000000000000001", "-1", -(2**62) - 1),
+    ("0.01", "0.000000000000000001", "1", 2**62),
+    ("-0.00", "-0", "-0", 0),
+    ("-7.50", "0.1", "10", -1),
+    *(("1", "0", "0", sign * 2**bits + off) for bits in range(6, 63, 7) for sign in (-1, 1) for off in (-1, 0)),
+]
 
 
 @pytest.fixture
-def nullable(admin: Connection) -> Iterator[None]:
+def nullable(admin: Connection, readings: None) -> Iterator[None]:
     """Every column that may be null is."""
     change = "ALTER TABLE hired_employees MODIFY name TEXT {0}, MODIFY datetime TIMESTAMP {0}, MODIFY job_id INT {0}"
     db.run(admin, change.format("NULL"))
+    db.run(admin, "ALTER TABLE readings MODIFY price DECIMAL(10,2) NULL, MODIFY steps BIGINT NULL")
     yield
     db.run(admin, "DELETE FROM hired_employees")
     db.run(admin, change.format("NOT NULL"))
@@ -82,11 +99,13 @@ def extremes(vault: Vault) -> None:
     vault.fill("jobs", [(1, "Cook")])
     hired = [(at, TEXTS[at], MOMENTS[at % len(MOMENTS)], NUMBERS[at], 1) for at in range(len(TEXTS))]
     vault.fill("hired_employees", hired)
+    vault.fill("readings", [(at, *numbers, "a") for at, numbers in enumerate(READINGS, 1)])
 
 
 # --- what is in it ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("readings")
 @pytest.mark.parametrize("zone", ["+00:00", "+05:30", "-08:00"])
 def test_every_type_with_its_extremes_is_restored_byte_for_byte(vault: Vault, server: MySQLServer, zone: str) -> None:
     extremes(vault)
@@ -95,21 +114,24 @@ def test_every_type_with_its_extremes_is_restored_byte_for_byte(vault: Vault, se
         id = vault.back_up()
         with in_zone(server, "-03:00"):
             vault.run("DELETE FROM hired_employees", "DELETE FROM jobs", "UPDATE departments SET name = 'gone'")
-            vault.restore("departments", "jobs", "hired_employees", id=id)
+            vault.run("UPDATE readings SET price = price / 2, share = share / 2, total = 5, steps = 5 WHERE id <> 4")
+            vault.restore(*before, id=id)
     assert vault.state() == before
     for table in before:
         found = vault.manifest(table, id)
         assert vault.checksum(table) == (found.rows, found.checksum)
 
 
+@pytest.mark.usefixtures("readings")
 def test_a_sessions_time_zone_changes_no_byte(vault: Vault, conn: Connection) -> None:
     extremes(vault)
     found = set()
     for zone in ("+00:00", "+05:30", "-08:00"):
         db.run(conn, "SET SESSION time_zone = %s", (zone,))
-        id = vault.begin_backup("hired_employees")
-        (manifest,) = backup.backup(conn, vault.bucket, [table_named("hired_employees")], id, lambda: None)
-        found.add(manifest.checksum)
+        id = vault.begin_backup("hired_employees", "readings")
+        tables = [table_named("hired_employees"), table_named("readings")]
+        manifests = backup.backup(conn, vault.bucket, tables, id, lambda: None)
+        found.add(tuple(manifest.checksum for manifest in manifests))
     assert len(found) == 1
 
 
@@ -117,6 +139,7 @@ def test_a_sessions_time_zone_changes_no_byte(vault: Vault, conn: Connection) ->
 def test_nulls_come_back_as_nulls_and_empty_text_as_empty_text(vault: Vault) -> None:
     vault.family(2)
     vault.run("INSERT INTO hired_employees VALUES (3, NULL, NULL, 1, NULL), (4, '', '2021-01-01', 1, 1)")
+    vault.fill("readings", [(1, None, 0, 0, None, "a"), (2, "0.00", 0, 0, 0, "a"), (3, None, 0, 0, 5, "a")])
     before = vault.state()
     id = vault.back_up()
     types = {field["name"]: field["type"] for field in vault.manifest("hired_employees", id).avro_schema["fields"]}
@@ -125,9 +148,12 @@ def test_nulls_come_back_as_nulls_and_empty_text_as_empty_text(vault: Vault) -> 
     assert types["department_id"] == "int"
     vault.run("UPDATE hired_employees SET name = '' WHERE id = 3", "DELETE FROM hired_employees WHERE id = 4")
     assert vault.restore("hired_employees", id=id) == {"hired_employees": (1, 1, 0, 2)}
+    vault.run("UPDATE readings SET price = 0, steps = NULL")
+    assert vault.restore("readings", id=id) == {"readings": (0, 3, 0, 0)}
     assert vault.state() == before
 
 
+@pytest.mark.usefixtures("readings")
 def test_two_readers_that_others_wrote_agree_with_the_table(vault: Vault) -> None:
     extremes(vault)
     id = vault.back_up()
@@ -148,22 +174,26 @@ def plain(record: dict[str, object]) -> dict[str, object]:
 
 
 def stored(record: dict[str, object]) -> dict[str, object]:
-    return {name: str(value).encode() for name, value in plain(record).items()}
+    """Each value as MySQL has it as text."""
+    return {name: None if value is None else in_text(value).encode() for name, value in plain(record).items()}
 
 
+def in_text(value: object) -> str:
+    return f"{value:f}" if isinstance(value, decimal.Decimal) else str(value)
+
+
+@pytest.mark.usefixtures("readings")
 def test_the_schema_lies_in_the_file_and_its_fingerprint_is_that_of_apaches_avro(vault: Vault) -> None:
     id = vault.back_up()
     for table in vault.state():
         found = vault.manifest(table, id)
         with avro.datafile.DataFileReader(io.BytesIO(vault.data(table, id)), avro.io.DatumReader()) as reader:
             assert json.loads(reader.schema) == found.avro_schema
-        simple = json.loads(
-            json.dumps(found.avro_schema).replace(MILLIS, '"long"')
-        )  # which Apache's own step leaves out
-        assert avro.schema.parse(json.dumps(simple)).fingerprint("sha256").hex() == found.fingerprint
+        simple = re.sub(LOGICAL, r'"\1"', json.dumps(found.avro_schema))  # which Apache's own step leaves out
+        assert avro.schema.parse(simple).fingerprint("sha256").hex() == found.fingerprint
 
 
-MILLIS = '{"type": "long", "logicalType": "timestamp-millis"}'
+LOGICAL = r'\{"type": "(\w+)", "logicalType": [^}]*\}'
 
 
 def test_an_empty_table_has_a_backup_too(vault: Vault) -> None:
@@ -193,75 +223,121 @@ def test_tables_that_are_not_as_declared_or_not_in_utf8_are_refused(vault: Vault
 
 # --- one moment ------------------------------------------------------------------------------------------------------
 
-WRITES = st.lists(
-    st.tuples(
-        st.sampled_from(["insert", "update", "delete", "move"]), st.integers(1, 40), st.text(min_size=1, max_size=5)
-    ),
-    min_size=1,
-    max_size=30,
-)
+DECIMALS = st.integers(1, 18).flatmap(lambda digits: st.builds(Decimal, st.just(digits), st.integers(0, digits)))
+OTHERS: list[Kind] = [Integer(), LONG, Text(), Timestamp()]
+KINDS: st.SearchStrategy[Kind] = st.sampled_from(OTHERS) | DECIMALS
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(first=st.lists(st.integers(1, 40), unique=True, max_size=20), writes=WRITES, pause=st.integers(0, 3))
-def test_a_backup_is_one_moment_of_all_tables_whoever_writes_meanwhile(
-    vault: Vault, first: list[int], writes: list[tuple[str, int, str]], pause: int
+def values_of(kind: Kind) -> st.SearchStrategy[object]:
+    """What a column may hold, its ends more often than chance would."""
+    match kind:
+        case Integer(low, high):
+            return st.integers(low, high) | st.sampled_from([low, high])
+        case Decimal(digits, scale):
+            most = 10**digits - 1
+            return (st.integers(-most, most) | st.sampled_from([-most, most])).map(
+                lambda number: decimal.Decimal(number).scaleb(-scale)
+            )
+        case Timestamp():
+            return st.integers(1, 2**31 - 1).map(lambda at: dt.datetime.fromtimestamp(at, dt.UTC).replace(tzinfo=None))
+        case _:
+            return st.text(max_size=5) | st.just(LONGEST)
+
+
+@dataclasses.dataclass(frozen=True)
+class Story:
+    """A table's columns, its first rows, and what is written to it then: what, to which key, with which values."""
+
+    kinds: dict[str, Kind]
+    nullable: frozenset[str]
+    first: list[tuple[object, ...]]
+    writes: list[tuple[str, int, tuple[object, ...]]]
+
+    def model(self, title: str) -> type[BaseModel]:
+        columns: Any = {name: (Annotated[Any, kind], ...) for name, kind in self.kinds.items()}
+        return create_model(title, __config__=ConfigDict(title=title), id=(Id, ...), **columns)
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> Story:
+    kinds = dict(zip(("a", "b", "c", "d", "e", "f"), draw(st.lists(KINDS, min_size=1, max_size=6)), strict=False))
+    nullable = draw(st.frozensets(st.sampled_from(list(kinds))))
+    row = st.tuples(
+        *(values_of(kind) | st.none() if name in nullable else values_of(kind) for name, kind in kinds.items())
+    )
+    first = draw(st.dictionaries(st.integers(1, 40), row, max_size=20))
+    ways = st.sampled_from(["insert", "update", "delete", "move"])
+    writes = draw(st.lists(st.tuples(ways, st.integers(1, 40), row), min_size=1, max_size=30))
+    return Story(kinds, nullable, [(key, *values) for key, values in first.items()], writes)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(story=stories(), ahead=st.integers(0, 3), pause=st.integers(0, 3))
+def test_a_backup_of_any_tables_is_one_moment_of_them_whoever_writes_meanwhile_and_brings_it_back(
+    vault: Vault, administrator: Settings, story: Story, ahead: int, pause: int
 ) -> None:
-    """The writer notes the tables as they are after each of its transactions: the backup equals one of them."""
-    vault.run("DELETE FROM hired_employees", "DELETE FROM jobs", "DELETE FROM departments")
-    vault.fill("departments", [(key, "First") for key in first])
-    vault.fill("jobs", [(key, "First") for key in first])
-    moments = [copies(vault)]
-    begun = threading.Event()
+    """The writer notes the tables as they are after each of its transactions, which are the same in both of them.
 
-    def write() -> None:
-        begun.wait(5)
-        for what, key, text in writes:
-            change(vault, what, key, text)
-            moments.append(copies(vault))
+    The backup is one of those moments, none before its beginning and none after its first look at a row. Before and at
+    each of its steps the writer goes on by so many transactions.
+    """
+    with declared(administrator, story.model("here"), story.model("there"), nullable=story.nullable) as tables:
+        for table in tables:
+            vault.fill(table, story.first)
+        moments = [{table: vault.rows(table) for table in tables}]
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    ticks = iter(range(1_000))
+        def write() -> None:
+            with db.session(vault.settings) as conn:
+                for what, key, row in story.writes:
+                    with db.transaction(conn):
+                        for table in tables.values():
+                            change(conn, table, what, key, row)
+                    moments.append({table: rows_of(conn, table) for table in tables})
 
-    def tick() -> None:
-        begun.set()
-        time.sleep(0.005 * pause * (next(ticks) < 3))
+        writer = threading.Thread(target=write)
+        looked = list[int]()
 
-    id = vault.begin_backup("departments", "jobs")
-    with db.session(vault.settings) as conn:
-        begun.set()
-        backup.backup(conn, vault.bucket, [table_named("departments"), table_named("jobs")], id, tick)
-    writer.join()
-    assert {table: records(vault, table, id) for table in ("departments", "jobs")} in moments
+        def tick() -> None:
+            looked.append(len(moments))
+            let(writer, moments, pause)
 
-
-def change(vault: Vault, what: str, key: int, text: str) -> None:
-    """Both tables in one transaction, so that they are alike at every moment."""
-    with db.session(vault.settings) as conn, db.transaction(conn):
-        for table in ("departments", "jobs"):
-            if what == "insert":
-                db.run(conn, f"INSERT IGNORE INTO {table} VALUES (%s, %s)", (key, text))
-            elif what == "update":
-                db.run(conn, f"UPDATE {table} SET name = %s WHERE id >= %s", (text, key))
-            elif what == "delete":
-                db.run(conn, f"DELETE FROM {table} WHERE id >= %s", (key,))
-            else:
-                db.run(conn, f"UPDATE {table} SET id = id + 1000 WHERE id = %s", (key,))
+        id = vault.begin_backup(*tables)
+        with db.session(vault.settings) as conn:
+            writer.start()
+            let(writer, moments, ahead)
+            begun = len(moments)
+            backup.backup(conn, vault.bucket, list(tables.values()), id, tick)
+        writer.join()
+        found = {table: [stored(record) for record in records(vault, table, id)] for table in tables}
+        assert found in moments[begun - 1 : min(looked, default=len(moments)) + 1]
+        vault.restore(*tables, id=id)
+        assert {table: vault.rows(table) for table in tables} == found
 
 
-def copies(vault: Vault) -> dict[str, list[tuple[int, str]]]:
-    with db.session(vault.settings) as conn:
-        return {
-            table: [(row["id"], row["name"]) for row in db.rows(conn, f"SELECT * FROM {table} ORDER BY id")]
-            for table in ("departments", "jobs")
-        }
+def let(writer: threading.Thread, moments: Sequence[object], more: int) -> None:
+    """Waits until a writer has noted so many more moments, or has ended."""
+    enough = len(moments) + more
+    while writer.is_alive() and len(moments) < enough:
+        time.sleep(0.001)
 
 
-def records(vault: Vault, table: str, id: str) -> list[tuple[int, str]]:
+def change(conn: Connection, table: Table, what: str, key: int, row: Sequence[object]) -> None:
+    if what == "insert":
+        marks = ", ".join(["%s"] * len(table.columns))
+        db.run(conn, f"REPLACE INTO {table.name} VALUES ({marks})", (key, *row))
+    elif what == "update":
+        values = ", ".join(f"{name} = %s" for name in table.names if name != table.key)
+        db.run(conn, f"UPDATE {table.name} SET {values} WHERE id >= %s", (*row, key))
+    elif what == "delete":
+        db.run(conn, f"DELETE FROM {table.name} WHERE id >= %s", (key,))
+    else:
+        db.run(conn, f"DELETE FROM {table.name} WHERE id = %s", (key + 1000,))
+        db.run(conn, f"UPDATE {table.name} SET id = id + 1000 WHERE id = %s", (key,))
+
+
+def records(vault: Vault, table: str, id: str) -> list[Any]:
     with avro.datafile.DataFileReader(io.BytesIO(vault.data(table, id)), avro.io.DatumReader()) as reader:
-        found: list[Any] = list(reader)
-    return [(row["id"], row["name"]) for row in found]
+        return list(reader)
 
 
 def test_tables_that_are_backed_up_together_say_so(vault: Vault) -> None:

@@ -14,8 +14,23 @@ from rowferry.db import Connection
 from tests.integration.pipeline import Pipeline
 
 PAGE = (Path(__file__).parents[2] / "docs/data-contract.md").read_text(encoding="utf-8")
-OTHERS = {"INT": "7", "TIMESTAMP": "2021-07-27T16:02:08Z", "TEXT": "Ann"}
-PLACES = {"INT": 0, "TEXT": 1, "TIMESTAMP": 2}
+ROWS = {
+    "hired_employees": {
+        "id": "7",
+        "name": "Ann",
+        "datetime": "2021-07-27T16:02:08Z",
+        "department_id": "1",
+        "job_id": "1",
+    },
+    "readings": {"id": "7", "price": "1", "share": "0", "total": "0", "steps": "0", "note": "Ann"},
+}
+COLUMNS = {
+    "INT": ("hired_employees", "id"),
+    "TEXT": ("hired_employees", "name"),
+    "TIMESTAMP": ("hired_employees", "datetime"),
+    "DECIMAL(10,2)": ("readings", "price"),
+    "BIGINT": ("readings", "steps"),
+}
 
 
 def rows_under(first_column: str) -> list[list[str]]:
@@ -50,6 +65,7 @@ def fields_of(text: str) -> tuple[int, str]:
     return int(row[0]), row[1]
 
 
+@pytest.mark.usefixtures("readings")
 @pytest.mark.parametrize(("kind", "given", "becomes"), rows_under("type"))
 def test_values(pipeline: Pipeline, kind: str, given: str, becomes: str) -> None:
     pipeline.migrate("raw/departments.csv", "1,A\n")
@@ -58,20 +74,18 @@ def test_values(pipeline: Pipeline, kind: str, given: str, becomes: str) -> None
     texts = [text.replace("\\t", "\t") for text in texts]
     assert texts
     for text in texts:
-        (type_,) = re.findall("INT|TIMESTAMP|TEXT", kind)
-        fields = [OTHERS["INT"], OTHERS["TEXT"], OTHERS["TIMESTAMP"], "1", "1"]
-        fields[PLACES[type_]] = text
+        (type_,) = re.findall(r"^(?:BIGINT|INT|TIMESTAMP|TEXT|DECIMAL\(10,2\))", kind)
+        table, column = COLUMNS[type_]
         out = io.StringIO()
-        csv.writer(out).writerow(fields)
-        report = pipeline.migrate("raw/hired_employees.csv", out.getvalue())
+        csv.writer(out).writerow((ROWS[table] | {column: text}).values())
+        report = pipeline.migrate(f"raw/{table}.csv", out.getvalue())
         if quoted(becomes) or becomes.startswith("as given"):
             assert report["rejected"] == 0, f"{text!r} is rejected: {report['rejected_by_code']}"
-            stored = pipeline.table("hired_employees")[-1]
-            expected = text if becomes.startswith("as given") else quoted(becomes)[0]
-            assert str(stored[PLACES[type_]]) == expected
+            stored = pipeline.table(table)[-1][list(ROWS[table]).index(column)]
+            assert str(stored) == (text if becomes.startswith("as given") else quoted(becomes)[0])
         else:
             assert report["rejected_by_code"] == {becomes: 1}, text
-            assert pipeline.rejects(report)[0][("id", "name", "datetime")[PLACES[type_]]] == text
+            assert pipeline.rejects(report)[0][column] == text
 
 
 @pytest.mark.parametrize(("before", "file", "policy", "after", "counted"), rows_under("in the table"))

@@ -7,6 +7,7 @@ from typing import Any
 from rowferry import avro, backup, db, jobs, vault
 from rowferry.backup import Manifest
 from rowferry.config import Settings
+from rowferry.db import Connection
 from rowferry.jobs import Job
 from rowferry.restore import Order
 from rowferry.retention import Retention
@@ -44,11 +45,8 @@ class Vault:
                 db.run(conn, statement)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        """A table's rows in the order of their keys, each value as the bytes that are stored, or None."""
-        columns = table_named(table).names if table in TABLES else ("id", "name")
-        exact = ", ".join(f"CAST({name} AS BINARY) AS {name}" for name in columns)
         with db.session(self.settings) as conn:
-            return [dict(row) for row in db.rows(conn, f"SELECT {exact} FROM {table} ORDER BY {table}.id")]
+            return rows_of(conn, table)
 
     def state(self) -> dict[str, list[dict[str, Any]]]:
         return {table: self.rows(table) for table in TABLES}
@@ -98,6 +96,13 @@ class Vault:
         with db.session(self.settings) as conn:
             ids = [row["id"] for row in db.rows(conn, "SELECT id FROM rowferry_jobs ORDER BY id")]
             return [jobs.read(conn, id) for id in ids]
+
+
+def rows_of(conn: Connection, table: str) -> list[dict[str, Any]]:
+    """A table's rows in the order of their keys, each value as the bytes that are stored, or None."""
+    columns = table_named(table).names if table in TABLES else ("id", "name")
+    exact = ", ".join(f"CAST({name} AS BINARY) AS {name}" for name in columns)
+    return [dict(row) for row in db.rows(conn, f"SELECT {exact} FROM {table} ORDER BY {table}.id")]
 
 
 def counts(restored: dict[str, Any]) -> tuple[int, int, int, int]:

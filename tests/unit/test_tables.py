@@ -4,8 +4,8 @@ import pytest
 from pydantic import BaseModel
 
 from rowferry.errors import UnknownTable
-from rowferry.tables import TABLES, Column, Id, References, read_models, table_named, table_of_path
-from rowferry.values import Integer, Text, Timestamp
+from rowferry.tables import TABLES, Column, Id, Key, References, read_models, table_named, table_of_path
+from rowferry.values import Decimal, Integer, Text, Timestamp
 
 
 class Shop(BaseModel, title="shops"):
@@ -41,6 +41,23 @@ def test_adding_a_table_is_adding_a_class() -> None:
     assert (moment.year, shop, key) == (2021, 7, 1)
 
 
+class Price(BaseModel, title="prices"):
+    id: Id
+    euros: Annotated[str, Decimal(10, 2)]
+    sold: Annotated[int, Integer(minimum=0, maximum=2**40)]
+
+
+def test_decimals_and_long_numbers_are_columns_like_any_other() -> None:
+    prices = read_models([Price])["prices"]
+    assert [column.kind.ddl for column in prices.columns] == ["int", "decimal(10,2)", "bigint"]
+    assert prices.rows.validate_python([("1", "7.5", "3000000000")]) == [(1, "7.5", 3_000_000_000)]
+    fields = Price.model_json_schema()["properties"]
+    assert {field["type"] for field in fields.values()} == {"string"}
+    assert fields["euros"]["description"] == (
+        "A decimal number from -99999999.99 to 99999999.99, 2 digits behind the point"
+    )
+
+
 def test_a_parent_must_be_declared_above_its_child() -> None:
     with pytest.raises(TypeError, match=r"Order\.shop_id refers to shops, which must be declared above it"):
         read_models([Order, Shop])
@@ -60,9 +77,31 @@ class Typeless(BaseModel):
     name: str
 
 
+class WideKey(BaseModel):
+    id: Annotated[int, Integer(minimum=1, maximum=2**40), Key()]
+
+
+class TextKey(BaseModel):
+    id: Annotated[str, Text(), Key()]
+
+
+class WideReference(BaseModel):
+    id: Id
+    shop_id: Annotated[int, Integer(maximum=2**40), References(Shop)]
+
+
+class TwoTypes(BaseModel):
+    id: Id
+    price: Annotated[str, Decimal(10, 2), Text()]
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
+        (WideKey, r"WideKey\.id holds keys, which are int, not bigint"),
+        (TextKey, r"TextKey\.id holds keys, which are int, not text"),
+        (WideReference, r"WideReference\.shop_id holds keys, which are int, not bigint"),
+        (TwoTypes, r"TwoTypes\.price must have exactly one type of rowferry\.values"),
         (Keyless, "Keyless must have exactly one key, an Id; it has 0"),
         (TwoKeys, "TwoKeys must have exactly one key, an Id; it has 2"),
         (Typeless, r"Typeless\.name must have exactly one type of rowferry\.values"),
@@ -70,7 +109,7 @@ class Typeless(BaseModel):
 )
 def test_a_class_that_is_no_table_is_named(model: type[BaseModel], words: str) -> None:
     with pytest.raises(TypeError, match=words):
-        read_models([model])
+        read_models([Shop, model])
 
 
 def test_an_unknown_table_is_named_with_those_that_are_known() -> None:

@@ -1,6 +1,7 @@
 """Each row of the data contract's value table, with its edges."""
 
 import datetime as dt
+import decimal
 import re
 from typing import Annotated, Any
 
@@ -10,13 +11,17 @@ from hypothesis import strategies as st
 from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
 
-from rowferry.values import TIMESTAMP_MAX, TIMESTAMP_MIN, VERDICT, Integer, Kind, Text, Timestamp, shown
+from rowferry.values import TIMESTAMP_MAX, TIMESTAMP_MIN, VERDICT, Decimal, Integer, Kind, Text, Timestamp, shown
 
 KEY = Integer(minimum=1)
 ANY_INT = Integer()
+LONG = Integer(-(2**63), 2**63 - 1)
+MONEY = Decimal(10, 2)
+WHOLE = Decimal(18, 0)
+FRACTION = Decimal(18, 18)
 TEXT = Text()
 MOMENT = Timestamp()
-KINDS: list[Kind] = [KEY, ANY_INT, TEXT, MOMENT]
+KINDS: list[Kind] = [KEY, ANY_INT, LONG, MONEY, WHOLE, FRACTION, TEXT, MOMENT]
 
 
 def taken(kind: Kind, given: str) -> tuple[str, str | int]:
@@ -90,6 +95,185 @@ def test_a_number_is_judged_by_its_value(number: int, zeros: int, before: int, b
         assert taken(KEY, given) == (str(number), number)
     else:
         assert fault(KEY, given)[0] == "out_of_range"
+
+
+# --- BIGINT ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "ddl", "avro"),
+    [
+        (KEY, "int", "int"),
+        (ANY_INT, "int", "int"),
+        (LONG, "bigint", "long"),
+        (Integer(maximum=2**31), "bigint", "long"),
+        (Integer(minimum=-(2**31) - 1), "bigint", "long"),
+        (Integer(2**40, 2**41), "bigint", "long"),
+    ],
+)
+def test_an_integer_that_int_does_not_hold_is_a_bigint(kind: Kind, ddl: str, avro: str) -> None:
+    assert (kind.ddl, kind.avro) == (ddl, avro)
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ("9223372036854775807", 2**63 - 1),
+        (" -9223372036854775808", -(2**63)),
+        ("0009223372036854775807 ", 2**63 - 1),
+        ("2147483648", 2**31),
+        ("-0", 0),
+    ],
+)
+def test_a_bigint_holds_64_bits(given: str, value: int) -> None:
+    assert taken(LONG, given) == (str(value), value)
+
+
+@pytest.mark.parametrize(
+    "given", ["9223372036854775808", "-9223372036854775809", pytest.param("9" * 5000, id="5,000 digits")]
+)
+def test_a_bigint_holds_no_more(given: str) -> None:
+    assert fault(LONG, given) == (
+        "out_of_range",
+        f"{shown(given)} is outside -9223372036854775808 to 9223372036854775807",
+    )
+
+
+@pytest.mark.parametrize(("minimum", "maximum"), [(-(2**63) - 1, 0), (0, 2**63), (2, 1)])
+def test_limits_that_no_column_has_are_refused_where_they_are_declared(minimum: int, maximum: int) -> None:
+    with pytest.raises(ValueError, match=f"an Integer from {minimum} to {maximum} is none that 64 bits hold"):
+        Integer(minimum, maximum)
+
+
+# --- DECIMAL --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "normal"),
+    [
+        (MONEY, "7", "7.00"),
+        (MONEY, "7.5", "7.50"),
+        (MONEY, "7.25", "7.25"),
+        (MONEY, " 007.5 ", "7.50"),
+        (MONEY, "7.250000", "7.25"),
+        (MONEY, "-7.25", "-7.25"),
+        (MONEY, "-0", "0.00"),
+        (MONEY, "-0.00", "0.00"),
+        (MONEY, "-000.000", "0.00"),
+        (MONEY, "-0.01", "-0.01"),
+        (MONEY, "99999999.99", "99999999.99"),
+        (MONEY, "-0099999999.9900", "-99999999.99"),
+        (WHOLE, "-0", "0"),
+        (WHOLE, "10", "10"),
+        (WHOLE, "10.00", "10"),
+        (WHOLE, "999999999999999999", "999999999999999999"),
+        (WHOLE, "-999999999999999999.0", "-999999999999999999"),
+        (FRACTION, "0", "0.000000000000000000"),
+        (FRACTION, "000.5", "0.500000000000000000"),
+        (FRACTION, "-0.999999999999999999", "-0.999999999999999999"),
+        (FRACTION, "0.0000000000000000010", "0.000000000000000001"),
+        pytest.param(MONEY, "0" * 5000 + "7." + "0" * 5000, "7.00", id="10,000 zeros"),
+    ],
+)
+def test_a_decimal_is_taken_to_what_mysql_gives_back(kind: Kind, given: str, normal: str) -> None:
+    assert taken(kind, given) == (normal, normal)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "+7", ".5", "5.", "1e3", "1.0E2", "1,5", "1,000.00", "1_000", "1.2.3", "٧", "७.5", "0x7", "- 7", "--7", "7-",
+        "7.-5", "1 000", "7 .5", "NaN", "inf", "-", ".", "-.5", "\t7", "7.5\n", "$7", "\u00a07",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [MONEY, WHOLE, FRACTION])
+def test_anything_but_plain_digits_is_decimal_format(kind: Kind, given: str) -> None:
+    assert fault(kind, given) == ("decimal_format", f"{given!r} is not a decimal number in digits")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        (MONEY, "7.001"),
+        (MONEY, "-0.0010"),
+        (MONEY, "99999999.995"),
+        (MONEY, "999999999999.999"),
+        (WHOLE, "0.5"),
+        (FRACTION, "0.0000000000000000001"),
+        pytest.param(MONEY, "7." + "0" * 5000 + "1", id="5,000 zeros"),
+    ],
+)
+def test_a_fraction_that_would_be_rounded_is_decimal_precision(kind: Kind, given: str) -> None:
+    words = f"{shown(given)} has more decimal places than {kind.ddl}, which the column would round"
+    assert fault(kind, given) == ("decimal_precision", words)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "limit"),
+    [
+        (MONEY, "100000000", "99999999.99"),
+        (MONEY, "-100000000.00", "99999999.99"),
+        (WHOLE, "1000000000000000000", "999999999999999999"),
+        (FRACTION, "1", "0.999999999999999999"),
+        (FRACTION, "-1.0", "0.999999999999999999"),
+        (Decimal(1, 1), "1.0", "0.9"),
+        pytest.param(MONEY, "9" * 5000, "99999999.99", id="5,000 digits"),
+    ],
+)
+def test_a_decimal_beyond_the_column_is_out_of_range(kind: Kind, given: str, limit: str) -> None:
+    assert fault(kind, given) == ("out_of_range", f"{shown(given)} is outside -{limit} to {limit}")
+
+
+@pytest.mark.parametrize(
+    ("precision", "scale", "words"),
+    [
+        (0, 0, "a Decimal of 0 digits; it takes 1 to 18"),
+        (19, 2, "a Decimal of 19 digits; it takes 1 to 18"),
+        (4, 5, "a Decimal with 5 of its 4 digits behind the point"),
+        (4, -1, "a Decimal with -1 of its 4 digits behind the point"),
+    ],
+)
+def test_a_decimal_that_64_bits_do_not_hold_is_refused_where_it_is_declared(
+    precision: int, scale: int, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        Decimal(precision, scale)
+
+
+def test_what_mysql_gives_back_is_read_in_the_normal_form() -> None:
+    assert FRACTION.stored(decimal.Decimal("1E-18")) == "0.000000000000000001"
+    assert FRACTION.stored(decimal.Decimal("0E-18")) == "0.000000000000000000"
+    assert MONEY.stored(decimal.Decimal("-7.50")) == "-7.50"
+
+
+DECIMALS = st.integers(1, 18).flatmap(lambda digits: st.builds(Decimal, st.just(digits), st.integers(0, digits)))
+
+
+@given(st.data(), DECIMALS)
+def test_a_decimal_is_judged_by_its_value(data: st.DataObject, kind: Decimal) -> None:
+    number, places = data.draw(st.integers(-(10**19), 10**19)), data.draw(st.integers(0, 20))
+    value = decimal.Decimal(number).scaleb(-places)
+    zeros, before, behind = (data.draw(st.integers(0, 3)) for _ in range(3))
+    sign, digits = ("-" if number < 0 else ""), f"{abs(value):f}"
+    trailing = ("" if "." in digits else ".") + "0" * zeros if zeros else ""
+    given = f"{' ' * before}{sign}{'0' * zeros}{digits}{trailing}{' ' * behind}"
+    exact = value.quantize(decimal.Decimal(1).scaleb(-kind.scale), context=decimal.Context(prec=60))
+    if exact != value:
+        assert fault(kind, given)[0] == "decimal_precision"
+    elif abs(exact) >= 10 ** (kind.precision - kind.scale):
+        assert fault(kind, given)[0] == "out_of_range"
+    else:
+        normal = f"{exact + 0:f}"  # 0 takes the sign from -0
+        assert taken(kind, given) == (normal, normal)
+        assert kind.stored(exact) == normal
+
+
+@given(st.lists(st.integers(-500, 500), min_size=1, max_size=5), st.lists(st.sampled_from(["", " ", "0", "-0"])))
+def test_a_column_of_decimals_is_normalised_whole(numbers: list[int], odd: list[str]) -> None:
+    plain = [f"{decimal.Decimal(number).scaleb(-2):f}" for number in numbers]
+    given = [*plain, *(f"{prefix}0.5" for prefix in odd)]
+    halves = ["-0.50" if prefix.startswith("-") else "0.50" for prefix in odd]
+    assert list(MONEY.normalise(given, given)) == [*plain, *halves]
 
 
 # --- TIMESTAMP ------------------------------------------------------------------------------------------------------
@@ -278,8 +462,9 @@ def test_a_message_quotes_at_most_sixty_characters() -> None:
 _PIECES = st.sampled_from(
     [
         "7", "0", "-", "+", " ", ".", ":", "T", "Z", "2021-07-27", "16:02", ":08", "24:00", ":60", "+05", "30", ".000",
-        ".5", "1970-01-01T00:00:00", "2038-01-19T03:14:08", "0001", "-01:00", "2147483648", "99999999999", "\t", "\n",
-        "\\", "e", "\u00a0", "\x1c", "\x85", "\u200b", "٧", "😀", "a" * 16_383, "😀" * 16_383, "0" * 4_300,
+        ".5", "7.5", ".50", "99999999.99", "0.001", "9" * 18, "1970-01-01T00:00:00", "2038-01-19T03:14:08", "0001",
+        "-01:00", "2147483648", "99999999999", "\t", "\n", "\\",
+        "e", "\u00a0", "\x1c", "\x85", "\u200b", "٧", "😀", "a" * 16_383, "😀" * 16_383, "0" * 4_300,
     ]
 )  # fmt: skip
 _CLOCKS = st.from_regex(
@@ -326,6 +511,9 @@ _VALIDATORS: dict[Any, tuple[SchemaValidator, SchemaValidator]] = {}
     ("kind", "taken", "refused"),
     [
         (KEY, ["7", " 007 ", "-1"], ["", "+7", "7.0"]),
+        (MONEY, ["7", " 007.250 ", "-1.5"], ["", "+7", "7.001", "100000000", "1e3"]),
+        (WHOLE, ["7", "-7.0"], ["", "7.5"]),
+        (FRACTION, ["0.5", "-0"], ["", "1"]),
         (TEXT, ["a", " a ", "😀" * 20_000], ["", " ", "\u00a0"]),
         (MOMENT, ["2021-07-27T16:02:08Z", "2021-07-27 16:02"], ["", "2021-07-27", "2021-07-27T16:02:08.5Z"]),
     ],
