@@ -90,6 +90,10 @@ class WideReference(BaseModel):
     shop_id: Annotated[int, Integer(maximum=2**40), References(Shop)]
 
 
+class SignedKey(BaseModel):
+    id: Annotated[int, Integer(), Key()]
+
+
 class TwoTypes(BaseModel):
     id: Id
     price: Annotated[str, Decimal(10, 2), Text()]
@@ -99,6 +103,7 @@ class TwoTypes(BaseModel):
     ("model", "words"),
     [
         (WideKey, r"WideKey\.id holds keys, which are int, not bigint"),
+        (SignedKey, r"SignedKey\.id is the key, and may be negative"),
         (TextKey, r"TextKey\.id holds keys, which are int, not text"),
         (WideReference, r"WideReference\.shop_id holds keys, which are int, not bigint"),
         (TwoTypes, r"TwoTypes\.price must have exactly one type of rowferry\.values"),
