@@ -115,7 +115,7 @@ def _read(model: type[BaseModel], known: Mapping[str, Table]) -> Table:
         if (Key in marks or parent) and kinds[0].ddl != _KEY.ddl:
             raise TypeError(f"{model.__name__}.{column} holds keys, which are {_KEY.ddl}, not {kinds[0].ddl}")
         if Key in marks and getattr(kinds[0], "minimum", 0) < 0:
-            raise TypeError(f"{model.__name__}.{column} is the key, and may be negative: Reconcile keeps it without a sign")
+            raise TypeError(f"{model.__name__}.{column} is the key, and may be negative, which no key may")
         if Key in marks:
             keys.append(column)
         columns.append(Column(column, kinds[0], parent))
