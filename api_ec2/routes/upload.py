@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 
 from rowferry.errors import BadRequest, TooLarge
@@ -122,11 +123,15 @@ def _verdict(validated: Validated) -> Verdict:
 
 async def _body(request: Request) -> bytes:
     """Raises: TooLarge before more than the cap is in memory, BadRequest."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    name, options = parse_options_header(request.headers.get("content-type", ""))
+    kind = name.decode(errors="replace")
     if kind == "multipart/form-data":
         return await _file(request)
     if kind not in ("text/csv", "text/plain", "application/octet-stream", ""):
         raise BadRequest(f"the body is {kind}; send text/csv, or a file as multipart/form-data")
+    charset = options.get(b"charset", b"utf-8").decode(errors="replace")
+    if charset.lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise BadRequest(f"the body is said to be in {charset}; send UTF-8")
     body = await _bounded(request, CHUNK_BYTES)
     if not body:
         raise BadRequest("the body is empty; send CSV text")
