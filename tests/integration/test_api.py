@@ -136,7 +136,9 @@ def test_what_is_not_csv_text_is_422(client: httpx.Client, content: bytes, detai
     assert (answer.status_code, answer.json()["detail"]) == (422, detail)
 
 
-@pytest.mark.parametrize("kind", ["application/json", "image/png", "text/csv; charset=utf-16", "text/csv;charset=\"latin1\""])
+@pytest.mark.parametrize(
+    "kind", ["application/json", "image/png", "text/csv; charset=utf-16", 'text/csv;charset="latin1"']
+)
 def test_another_kind_of_body_is_422(client: httpx.Client, kind: str) -> None:
     answer = client.post("/upload_csv?table=jobs", content=b"{}", headers={"Content-Type": kind})
     assert answer.status_code == 422
