@@ -81,11 +81,12 @@ def shown(sizes: Mapping[str, int]) -> Iterator[tuple[str, int]]:
 
 
 def imports(folder: Path, times: int) -> Iterator[tuple[str, float, float]]:
-    """Handlers with seconds, without and with bytecode."""
-    code, layer = BUILT / "PlanFunction", BUILT / "CoreLayer/python"  # each function's code is all of functions/
-    compiled = compiled_copy(folder, code, layer)
-    for handler in sorted(path.stem for path in code.glob("*.py")):
-        pairs = [(seconds(handler, code, layer), seconds(handler, *compiled)) for _ in range(times)]
+    """Handlers with seconds, without and with bytecode; the API's is that of its function."""
+    code = BUILT / "PlanFunction"  # each function's is all of functions/
+    paths = [code, BUILT / "CoreLayer/python", BUILT / "HttpsLayer/python"]
+    compiled = compiled_copy(folder, *paths)
+    for handler in (*sorted(path.stem for path in code.glob("*.py")), "api_ec2.on_lambda"):
+        pairs = [(seconds(handler, *paths), seconds(handler, *compiled)) for _ in range(times)]
         plain, fast = (statistics.median(found) for found in zip(*pairs, strict=True))
         yield handler, plain, fast
 
