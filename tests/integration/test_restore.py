@@ -518,6 +518,15 @@ def test_a_restore_whose_session_ended_is_dead_at_once_and_one_that_is_yet_to_be
     assert [job.status for job in vault.jobs()] == ["done", "failed", "done"]
 
 
+def test_every_job_is_guarded_while_it_is_at_work(vault: Vault, conn: Connection) -> None:
+    vault.family()
+    vault.back_up()
+    for dry_run in (True, False):
+        vault.restore(*ALL, dry_run=dry_run)
+    assert db.rows(conn, "SELECT kind FROM rowferry_jobs WHERE NOT guarded") in ((), [])
+    assert len(vault.jobs()) == 3
+
+
 def test_a_restore_that_is_writing_is_not_taken_for_dead(vault: Vault, pipeline: Pipeline, conn: Connection) -> None:
     vault.family()
     order = Order(("departments",), id=vault.back_up("departments"))
