@@ -509,6 +509,7 @@ def test_a_restore_whose_session_ended_is_dead_at_once_and_one_that_is_yet_to_be
         vault.begin_restore(order)
     with db.session(vault.settings) as conn:
         jobs.guard(conn, first)
+        assert db.row(conn, "SELECT 1 FROM rowferry_jobs WHERE lease_until > UTC_TIMESTAMP(6) + INTERVAL 9 MINUTE")
         with pytest.raises(Busy, match=first):
             vault.begin_restore(order)
     deadline = time.monotonic() + 10
