@@ -15,7 +15,7 @@ class Wanted(BaseModel):
 
     tables: tuple[str, ...] = ()
     keep: int = Field(7, ge=1)
-    keep_days: float = Field(30, ge=0)
+    keep_days: float = Field(30, ge=0, le=36_500)
 
 
 @handler(Wanted)
@@ -28,4 +28,6 @@ def handle(event: Wanted) -> Answer:
     if not event.tables:  # of all, as the schedule asks; the alarm BackupOverdue misses it
         metrics.add_metric("BackupsCompleted", MetricUnit.Count, 1)
     logger.info("backed up", extra={"backup": id, "result": job.result})
+    if "not_removed" in job.result:
+        logger.error("old backups could not be removed", extra={"reason": job.result["not_removed"]})
     return {"outcome": "done", "id": id, **job.result}

@@ -179,10 +179,12 @@ def _string_sql(column: str) -> str:
 def _millis_sql(column: str) -> str:
     """UNIX_TIMESTAMP of a TIMESTAMP column is what is stored, whatever the session's time zone.
 
-    Asks for six bytes first, which all moments after July 1970 have: each question reads the column anew.
+    Asks for six bytes first, which all moments after July 1970 have: each question reads the column anew. A zero date
+    is 0 to it, and NULL here; CHAR() would pass over a NULL and give bytes all the same.
     """
-    millis = f"(NULLIF(UNIX_TIMESTAMP({column}), 0) * 1000)"
-    return f"IF({millis} >= {1 << 34}, {_bytes_sql(millis, 0, 6)}, {_varint_sql(millis, 0, 35)})"
+    millis = f"(UNIX_TIMESTAMP({column}) * 1000)"
+    early = f"IF({millis} > 0, {_varint_sql(millis, 0, 35)}, NULL)"
+    return f"IF({millis} >= {1 << 34}, {_bytes_sql(millis, 0, 6)}, {early})"
 
 
 def _decimal_sql(scale: int, column: str) -> str:

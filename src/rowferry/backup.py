@@ -80,7 +80,8 @@ def backup(conn: Connection, bucket: Bucket, tables: Sequence[Table], id: str, t
 
     Where it fails, no manifest is written; the connection may be closed then.
 
-    Raises: SchemaDiffers, OutOfTime, Contention, DatabaseUnavailable, StorageUnavailable.
+    Raises: SchemaDiffers, NotFound, OutOfTime, Contention, DatabaseUnavailable, StorageUnavailable; Busy where the job
+    was taken for dead meanwhile.
     """
     with db.snapshot(conn) as moment:
         schemas = _opened(conn, tables)
@@ -107,6 +108,7 @@ def backup(conn: Connection, bucket: Bucket, tables: Sequence[Table], id: str, t
                     rowferry_version=rowferry.__version__,
                 )
             )
+    jobs.confirm(conn, id)
     for manifest in manifests:
         told = manifest.model_dump(mode="json")
         bucket.write(manifest_key(manifest.table, id), json.dumps(told | {"seal": seal(told)}, indent=2).encode())

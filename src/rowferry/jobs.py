@@ -110,13 +110,23 @@ def ticker(conn: Connection, id: str, ends: float | None = None) -> Tick:
 
 
 def hold(conn: Connection, id: str) -> None:
-    """Within the transaction that writes: the job is not said to be dead, and nobody says so before the commit.
+    """Within a transaction: the job is not said to be dead, and nobody says so before the commit.
 
     Raises: Busy.
     """
     sql = "SELECT 1 FROM rowferry_jobs WHERE id = %s AND status = 'running' FOR UPDATE"
     if not db.row(conn, sql, (id,)):
-        raise Busy(f"job {id} was silent for too long, so that others have gone on meanwhile; nothing was changed")
+        raise Busy(f"job {id} was silent for too long, so that it was taken for dead; nothing was changed")
+
+
+def confirm(conn: Connection, id: str) -> None:
+    """Before what can't be taken back: the job is not taken for dead, and has a whole lease again.
+
+    Raises: Busy.
+    """
+    with db.transaction(conn):
+        hold(conn, id)
+        db.run(conn, f"UPDATE rowferry_jobs SET lease_until = {_LEASE} WHERE id = %s", (id,))
 
 
 def finish(conn: Connection, id: str, result: Any) -> None:

@@ -405,11 +405,13 @@ class Turn:
 def take_turn(conn: Connection, run: Run) -> Turn:
     """Holds the run's range of keys (`go`), or says to `wait` for those that are ahead of it.
 
-    Ahead are runs on the same table whose range overlaps and who hold theirs, or wait for it with an older claim; and a
-    run of another version of the same key with an older claim, however far it is. A dead run, one that failed or whose
-    lease ran out, is ahead only where some of its batches are in the table; where none is, it has to ask for its turn
-    anew, and so has an older version of this run's own key. Where a newer version of the key was loaded meanwhile, this
-    one may not load, nor go on loading: `superseded`, and its verdict says so. A restore of the table goes first too.
+    Ahead are runs on the same table whose range overlaps and who hold theirs or have rows in the table; and, where this
+    run has none there yet, those who wait with an older claim, and a run of another version of the same key with an
+    older claim, however far it is. A dead run, one that failed or whose lease ran out, is ahead only where some of its
+    batches are in the table; where none is, it has to ask for its turn anew. So has an older version of this run's own
+    key: it stays in everybody else's way until this one was loaded. Where a newer version of the key was loaded
+    meanwhile, this one may not load, nor go on loading: `superseded`, and its verdict says so. A restore of the table
+    goes first too.
 
     Raises: TurnBlocked.
     """
@@ -432,15 +434,27 @@ def take_turn(conn: Connection, run: Run) -> Turn:
 
 
 _LIVE = "(other.status = 'running' AND other.lease_until > UTC_TIMESTAMP(6))"
+_BEGUN = "EXISTS (SELECT 1 FROM rowferry_batches b WHERE b.run_id = other.id)"
+_OUTDATED = """EXISTS (SELECT 1 FROM rowferry_runs newer WHERE newer.object_key = other.object_key
+    AND newer.bucket = other.bucket AND newer.uploaded_at > other.uploaded_at AND newer.kind = 'load'
+    AND newer.status = 'done')"""
+_IN_PART = f"""(EXISTS (SELECT 1 FROM rowferry_batches b
+    WHERE b.run_id = other.id AND b.inserted + b.updated + b.unchanged > 0) AND NOT {_OUTDATED})"""
+"""Of an unfinished run: it has rows in the table, and will go on when it is started again."""
+_MINE_BEGUN = "EXISTS (SELECT 1 FROM rowferry_batches b WHERE b.run_id = mine.id)"
 _AHEAD = f"""
     SELECT other.object_key, other.status, {_LIVE} AS live,
       other.lease_until < UTC_TIMESTAMP(6) - INTERVAL {RETRIED_MINUTES} MINUTE AS given_up
     FROM rowferry_runs mine JOIN rowferry_runs other ON other.table_name = mine.table_name
       AND other.id <> mine.id AND other.status IN ('running', 'failed') AND other.kind = 'load'
     WHERE mine.id = %s AND (
-      (other.low_key <= mine.high_key AND other.high_key >= mine.low_key
-        AND (other.turn = 'holding' OR (other.turn = 'waiting' AND other.claim < mine.claim AND {_LIVE})))
-      OR (other.object_key = mine.object_key AND other.bucket = mine.bucket AND other.claim < mine.claim AND {_LIVE}))
+      (other.low_key <= mine.high_key AND other.high_key >= mine.low_key AND (
+        other.turn = 'holding'
+        OR ({_IN_PART} AND NOT (other.object_key = mine.object_key AND other.bucket = mine.bucket
+          AND other.uploaded_at < mine.uploaded_at))
+        OR (other.turn = 'waiting' AND other.claim < mine.claim AND {_LIVE} AND NOT {_MINE_BEGUN})))
+      OR (other.object_key = mine.object_key AND other.bucket = mine.bucket AND other.claim < mine.claim AND {_LIVE}
+        AND NOT {_MINE_BEGUN}))
     ORDER BY live DESC, other.claim LIMIT 1"""
 _DEAD_HOLDERS = f"""
     SELECT id, object_key = %s AND bucket = %s AND uploaded_at < %s AS outdated FROM rowferry_runs other
@@ -452,7 +466,7 @@ def _pass_by_the_dead(conn: Connection, run: Run) -> None:
     for dead in db.rows(conn, _DEAD_HOLDERS, (run.key.encode(), run.bucket, run.uploaded_at, run.table, run.id)):
         sql = f"""
             UPDATE rowferry_runs other SET turn = NULL WHERE id = %s AND NOT {_LIVE}
-              AND (%s OR NOT EXISTS (SELECT 1 FROM rowferry_batches b WHERE b.run_id = other.id))"""
+              AND (%s OR NOT {_BEGUN})"""
         db.run(conn, sql, (dead["id"], dead["outdated"]))
 
 
@@ -493,17 +507,15 @@ def check_turn(conn: Connection, run: Run) -> None:
         raise TurnLost(f"{run.key} was silent for too long and has lost its turn to another file; start it again")
 
 
-def take_tables(conn: Connection, tables: Sequence[str], into: Sequence[str]) -> str:
-    """Begins a restore of tables into others, mostly themselves, and takes all their keys; answers the job's id.
+def take_tables(conn: Connection, into: Sequence[str]) -> str:
+    """Begins a restore into tables, and takes all their keys; answers the job's id.
 
     Dead runs without a row in a table are passed by, as a run does.
 
     Raises: Busy where a run loads one of them, or ended before all its batches were loaded, or a restore goes on.
     """
     with db.transaction(conn):
-        marks = ", ".join(["%s"] * len(tables))
-        sql = f"SELECT 1 FROM rowferry_turns WHERE table_name IN ({marks}) ORDER BY table_name FOR UPDATE"
-        db.rows(conn, sql, tables)
+        db.rows(conn, "SELECT 1 FROM rowferry_turns ORDER BY table_name FOR UPDATE")  # all: not each table has a row
         jobs.bury(conn)
         if other := jobs.restore_of(conn, into):
             raise Busy(
@@ -518,11 +530,11 @@ def take_tables(conn: Connection, tables: Sequence[str], into: Sequence[str]) ->
 def _refuse_among_runs(conn: Connection, table: str) -> None:
     sql = f"""
         UPDATE rowferry_runs other SET turn = NULL WHERE table_name = %s AND turn = 'holding' AND NOT {_LIVE}
-          AND NOT EXISTS (SELECT 1 FROM rowferry_batches b WHERE b.run_id = other.id)"""
+          AND NOT {_BEGUN}"""
     db.run(conn, sql, (table,))
     holding = f"""
         SELECT object_key, {_LIVE} AS live FROM rowferry_runs other WHERE table_name = %s AND kind = 'load'
-          AND status IN ('running', 'failed') AND turn = 'holding' ORDER BY live DESC, claim LIMIT 1"""
+          AND status IN ('running', 'failed') AND (turn = 'holding' OR {_IN_PART}) ORDER BY live DESC, claim LIMIT 1"""
     if run := db.row(conn, holding, (table,)):
         key = run["object_key"].decode()
         now = "is being loaded" if run["live"] else "was loaded in part, by a run that did not end well: start it again"

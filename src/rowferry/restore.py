@@ -83,6 +83,7 @@ def restore(conn: Connection, bucket: Bucket, order: Order, id: str, tick: Tick)
     Raises: NotFound, BackupDamaged, SchemaDiffers, WouldOrphan, Busy, OutOfTime, Contention after five tries,
     DatabaseUnavailable, StorageUnavailable: nothing is changed then.
     """
+    db.run(conn, f"SET SESSION wait_timeout = {jobs.LEASE_MINUTES * 60 // 2}")  # where this machine is cut off
     targets = [_target(conn, bucket, order, name, tick) for name in order.names]
     work = _Work(conn, bucket, families.family(conn, order.names), tick)
     if order.dry_run:

@@ -130,7 +130,7 @@ def fill(conn: Connection, bucket: Bucket, target: Target, name: str, tick: Tick
     with reading(bucket, target.manifest) as reader, tempfile.TemporaryDirectory(prefix="rowferry-") as folder:
         for path, rows in _parts(reader, Path(folder)):
             tick()
-            if not _is_loaded(conn, path, name, reader.schema, rows):
+            if not _is_loaded(conn, path, name, target, reader.schema, rows):
                 raise NotLoaded(f"not all rows could be loaded for {target.name}")
     if _contents(conn, name, target.table.key, reader.schema, tick) != (target.manifest.rows, target.manifest.checksum):
         raise NotLoaded(f"what backup {target.manifest.id} loads for {target.name} is not what was backed up")
@@ -174,17 +174,19 @@ def _write_part(path: Path, schema: Schema, blocks: Iterator[tuple[int, bytes]])
     return path, rows
 
 
-def _is_loaded(conn: Connection, path: Path, table: str, schema: Schema, rows: int) -> bool:
+def _is_loaded(conn: Connection, path: Path, name: str, target: Target, schema: Schema, rows: int) -> bool:
     try:
-        return _load_part(conn, str(path), table, schema) == (rows, 0)
+        return _load_part(conn, str(path), name, target.table, schema) == (rows, 0)
     except db.ValueRefused:  # bytes that are no text
         return False
 
 
-def _load_part(conn: Connection, path: str, table: str, schema: Schema) -> tuple[int, int]:
-    moments = [field.name for field in schema.fields if field.type == "timestamp-millis"]
+def _load_part(conn: Connection, path: str, name: str, table: Table, schema: Schema) -> tuple[int, int]:
+    moments = {field.name for field in schema.fields if field.type == "timestamp-millis"}
     columns = [f"@{field.name}" if field.name in moments else field.name for field in schema.fields]
-    return db.load_local(conn, path, table, columns, {name: f"FROM_UNIXTIME(@{name})" for name in moments})
+    new = set(table.names) - {field.name for field in schema.fields}  # NULL, whatever default the column has
+    computed = {name: f"FROM_UNIXTIME(@{name})" for name in moments} | dict.fromkeys(new, "NULL")
+    return db.load_local(conn, path, name, columns, computed)
 
 
 # --- comparing -------------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def begin_restore(conn: Connection, order: Order) -> str:
     """
     if order.dry_run:
         return jobs.begin(conn, "rehearsal", order.names)
-    return ledger.take_tables(conn, order.tables, order.names)
+    return ledger.take_tables(conn, order.names)
 
 
 def carry_out_backup(
@@ -44,13 +44,20 @@ def carry_out_backup(
 ) -> Job:
     """Backs up the job's tables, then removes what retention lets go. `ends`: by time.monotonic.
 
-    Raises: what `backup` and `sweep` raise, and the job says so too.
+    The backup is complete whatever becomes of the removal: why that failed is in the result, as `not_removed`.
+
+    Raises: what `backup` raises, and the job says so too.
     """
     with _at_work(settings, id, ends) as (conn, tick), db.session(settings) as reading:
         tables = [table_named(name) for name in jobs.read(conn, id).tables]
         manifests = backup(reading, bucket, tables, id, tick)
-        removed = {table.name: _swept(conn, bucket, table.name, retention) for table in tables} if retention else {}
-        jobs.finish(conn, id, {"backups": [_summary(manifest) for manifest in manifests], "removed": removed})
+        result: dict[str, Any] = {"backups": [_summary(manifest) for manifest in manifests], "removed": {}}
+        try:
+            if retention:
+                result["removed"] = {table.name: _swept(conn, bucket, table.name, retention) for table in tables}
+        except RowferryError as error:
+            result["not_removed"] = f"{type(error).__name__}: {error}"
+        jobs.finish(conn, id, result)
         return jobs.read(conn, id)
 
 

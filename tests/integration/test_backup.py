@@ -25,10 +25,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, create_model
 
 from local.mysql import MySQLServer
-from rowferry import backup, db, retention
+from rowferry import backup, db, jobs, retention
 from rowferry.config import Settings
 from rowferry.db import Connection
-from rowferry.errors import BackupDamaged, NotFound, OutOfTime, RowferryError, SchemaDiffers, UnknownTable
+from rowferry.errors import BackupDamaged, Busy, NotFound, OutOfTime, RowferryError, SchemaDiffers, UnknownTable
 from rowferry.retention import Retention
 from rowferry.s3 import Bucket, StorageDenied
 from rowferry.tables import Id, Table, table_named
@@ -219,6 +219,17 @@ def test_tables_that_are_not_as_declared_or_not_in_utf8_are_refused(vault: Vault
     assert [job.status for job in vault.jobs()] == ["failed", "failed"]
     with pytest.raises(UnknownTable):
         vault.begin_backup("salaries")
+
+
+def test_a_zero_date_is_refused(vault: Vault, server: MySQLServer) -> None:
+    vault.family()
+    with closing(server.connect()) as conn, conn.cursor() as cursor:  # a session that allows it
+        cursor.execute("SET sql_mode = ''")
+        cursor.execute("UPDATE hired_employees SET datetime = '0000-00-00' WHERE id = 3")
+        conn.commit()
+    with pytest.raises(SchemaDiffers, match="hired_employees holds a zero date"):
+        vault.back_up("hired_employees")
+    assert backup.complete(vault.bucket, "hired_employees") == []
 
 
 # --- one moment ------------------------------------------------------------------------------------------------------
@@ -477,6 +488,33 @@ def test_what_nobody_completed_is_swept_but_not_while_somebody_may_be_at_work(va
     assert (removed.incomplete, removed.uploads) == ((abandoned,), 1)
     assert {key.split("/")[2] for key in vault.objects()} == {under_way, done}
     assert [under_way in upload.key for upload in vault.bucket.unfinished_uploads("backups/")] == [True]
+
+
+def test_a_backup_is_complete_though_what_is_old_can_not_be_removed(vault: Vault) -> None:
+    first = vault.back_up("jobs")
+    client = vault.bucket._client
+    client.meta.events.register("before-call.s3.DeleteObject", refuse)
+    second = vault.back_up("jobs", retention=Retention(keep=1, keep_days=0))
+    client.meta.events.unregister("before-call.s3.DeleteObject", refuse)
+    assert backup.complete(vault.bucket, "jobs") == [first, second]
+    job = vault.jobs()[-1]
+    assert (job.status, job.result["not_removed"][:13]) == ("done", "StorageDenied")
+    assert vault.back_up("jobs", retention=Retention(keep=1, keep_days=36_500))
+    vault.back_up("jobs", retention=Retention(keep=1, keep_days=0))
+    assert len(backup.complete(vault.bucket, "jobs")) == 1
+
+
+def test_a_backup_whose_job_was_taken_for_dead_has_no_manifest(vault: Vault, conn: Connection) -> None:
+    id = vault.begin_backup("jobs")
+
+    def bury() -> None:
+        db.run(conn, "UPDATE rowferry_jobs SET lease_until = '2020-01-01'")
+        assert jobs.read(conn, id).status == "failed"
+
+    vault.fill("jobs", [(1, "Cook")])
+    with db.session(vault.settings) as reading, pytest.raises(Busy, match="taken for dead"):
+        backup.backup(reading, vault.bucket, [table_named("jobs")], id, bury)
+    assert backup.complete(vault.bucket, "jobs") == []
 
 
 def test_an_upload_that_has_ended_can_be_given_up_again(bucket: Bucket) -> None:

@@ -224,6 +224,10 @@ def test_a_column_that_is_new_and_may_be_null_is_null_after_a_restore(vault: Vau
         db.run(admin, "UPDATE jobs SET name = NULL WHERE id = 2")
         assert vault.restore("jobs", id=id) == {"jobs": (0, 1, 0, 1)}
         assert [row["name"] for row in vault.rows("jobs")] == [None, None]
+        db.run(admin, "ALTER TABLE jobs MODIFY name TEXT NULL DEFAULT ('unknown')")
+        db.run(admin, "DELETE FROM jobs")
+        assert vault.restore("jobs", id=id) == {"jobs": (2, 0, 0, 0)}
+        assert [row["name"] for row in vault.rows("jobs")] == [None, None], "as in a table that was not empty"
     finally:
         db.run(admin, "DELETE FROM jobs")
         db.run(admin, "ALTER TABLE jobs DROP COLUMN name, ADD COLUMN name TEXT NOT NULL")
@@ -517,6 +521,35 @@ def test_a_restore_whose_session_ended_is_dead_at_once_and_one_that_is_yet_to_be
         assert time.monotonic() < deadline
     assert vault.restore("departments", id=order.id) == {"departments": (0, 0, 0, 3)}
     assert [job.status for job in vault.jobs()] == ["done", "failed", "done"]
+
+
+def test_restores_of_other_tables_into_the_same_one_come_one_after_the_other(vault: Vault, admin: Connection) -> None:
+    """Which they can only where the table's own row is not what they lock: it has none."""
+    vault.family()
+    vault.back_up()
+    db.run(admin, "CREATE TABLE scratch LIKE departments")
+    begun = list[str]()
+    second = threading.Thread(target=lambda: begun.append(vault.begin_restore(Order(("departments",), into="scratch"))))
+    try:
+        with db.session(vault.settings) as first, db.transaction(first):
+            db.rows(first, "SELECT 1 FROM rowferry_turns WHERE table_name = 'jobs' FOR UPDATE")  # of jobs into scratch
+            second.start()
+            second.join(1)
+            assert begun == []
+        second.join(30)
+        assert len(begun) == 1
+        with pytest.raises(Busy, match=begun[0]):
+            vault.begin_restore(Order(("jobs",), into="scratch"))
+    finally:
+        db.run(admin, "DROP TABLE scratch")
+
+
+def test_a_session_that_is_cut_off_while_it_writes_is_given_up_within_its_lease(vault: Vault, conn: Connection) -> None:
+    vault.family()
+    order = Order(("jobs",), id=vault.back_up("jobs"))
+    restore.restore(conn, vault.bucket, order, vault.begin_restore(order), lambda: None)
+    (patience,) = (db.row(conn, "SELECT @@SESSION.wait_timeout AS s") or {}).values()
+    assert patience < jobs.LEASE_MINUTES * 60
 
 
 def test_every_job_is_guarded_while_it_is_at_work(vault: Vault, conn: Connection) -> None:

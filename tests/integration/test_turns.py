@@ -6,7 +6,7 @@ import pytest
 
 from rowferry import db, ledger
 from rowferry.db import Connection
-from rowferry.errors import Contention
+from rowferry.errors import Busy, Contention
 from rowferry.ledger import TurnBlocked, TurnLost
 from rowferry.plan import Uploaded
 from tests.integration.pipeline import Pipeline
@@ -194,6 +194,61 @@ def test_a_failed_older_version_does_not_block_a_newer_one_and_stays_where_it_wa
     names = dict(pipeline.table("departments"))
     assert (names[1], names[2], names[1_400], len(names)) == ("Newer", "First", "Newer", 1_001)
     assert list(pipeline.bucket.keys("raw/")) == []
+
+
+@pytest.mark.parametrize("loaded_by_newer", [0, 1])
+def test_an_older_version_with_rows_in_the_table_stays_in_the_way_until_a_newer_one_was_loaded(
+    pipeline: Pipeline, conn: Connection, loaded_by_newer: int
+) -> None:
+    older = Stopped(pipeline, conn)
+    older.fail()
+    body = "".join(f"{i},Newer\n" for i in range(1, 1_501))
+    uploaded = pipeline.upload("raw/departments-first.csv", body)
+    newer = pipeline.plan(uploaded, "arn:newer", batch_chunks=1).run
+    pipeline.validate(newer)
+    assert pipeline.reconcile(newer) == "load"
+    assert pipeline.take_turn(newer) == "go"
+    for batch in pipeline.batches(newer)[:loaded_by_newer]:
+        pipeline.load_batch(newer, batch)
+    ledger.fail(conn, "arn:newer", "DatabaseUnavailable: for an hour", lasting=False)
+    late = other(pipeline)
+    with pytest.raises(TurnBlocked, match=r"departments-first\.csv"):
+        pipeline.take_turn(late)
+    with pytest.raises(Busy, match=r"departments-first\.csv was loaded in part"):
+        ledger.take_tables(conn, ["departments"])
+    if loaded_by_newer:
+        with pytest.raises(TurnBlocked):
+            older.start_again()
+    else:
+        assert older.start_again() == "go"
+        ledger.fail(conn, "arn:again", "once more", lasting=False)
+    assert pipeline.plan(uploaded, "arn:third").run == newer
+    assert pipeline.take_turn(newer) == "go"
+    assert loaded(pipeline, newer) == "done"
+    assert pipeline.take_turn(late) == "go", "what is still to be superseded is in nobody's way"
+    assert older.start_again("arn:fourth") == "superseded"
+
+
+def test_versions_of_a_key_that_both_have_rows_in_the_table_do_not_wait_for_each_other(
+    pipeline: Pipeline, conn: Connection
+) -> None:
+    older = Stopped(pipeline, conn)
+    older.fail()
+    uploads = {n: pipeline.upload("raw/departments-first.csv", f"1,{n}\n1500,{n}\n") for n in ("second", "third")}
+    runs = dict[str, str]()
+    for name, uploaded in uploads.items():
+        runs[name] = pipeline.plan(uploaded, f"arn:{name}").run
+        pipeline.validate(runs[name])
+        assert pipeline.reconcile(runs[name]) == "load"
+        assert pipeline.take_turn(runs[name]) == "go"
+        if name == "second":
+            pipeline.load(runs[name])
+        ledger.fail(conn, f"arn:{name}", "DatabaseUnavailable: for an hour", lasting=False)
+    with pytest.raises(TurnBlocked):
+        older.start_again("arn:older-again")
+    assert pipeline.plan(uploads["second"], "arn:second-again").run == runs["second"]
+    assert pipeline.take_turn(runs["second"]) == "go", "though the older one is alive and was claimed before it"
+    assert pipeline.take_turn(older.run) == "wait"
 
 
 def test_waits_grow_so_that_a_day_of_them_fits_an_executions_history(pipeline: Pipeline, conn: Connection) -> None:

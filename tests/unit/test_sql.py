@@ -27,8 +27,8 @@ REVIEWED = {
     "check.py": OF_A_TABLE,
     "db.py": {"table", "', '.join((column if column.startswith('@') else f'`{column}`' for column in columns))"},
     "ledger.py": {
-        "marks",  # %s for each table
         *("LEASE_MINUTES // 2", "LEASE_MINUTES // 5", "RETRIED_MINUTES", "_LEASE", "_LIVE", "_COLUMNS"),
+        *("_BEGUN", "_MINE_BEGUN", "_IN_PART", "_OUTDATED"),
         *("names", "', '.join((f'ANY_VALUE(r.{name}) AS {name}' for name in _NAMES))"),  # our own columns
     },
     "families.py": {
@@ -50,6 +50,7 @@ REVIEWED = {
     },
     "metrics.py": {"_IN_YEAR", "quarters"},
     "reconcile.py": OF_A_TABLE,
+    "restore.py": {"jobs.LEASE_MINUTES * 60 // 2"},
     "schema.py": {"table.name", "body"},
     "shadow.py": {
         *("target.name", "target.shadow", "target.changes", "target.table.key", "name", "key", "columns", "definition"),
