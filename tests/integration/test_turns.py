@@ -229,6 +229,22 @@ def test_an_older_version_with_rows_in_the_table_stays_in_the_way_until_a_newer_
     assert older.start_again("arn:fourth") == "superseded"
 
 
+def test_a_run_with_rows_in_the_table_does_not_wait_for_one_that_waits_for_it(
+    pipeline: Pipeline, conn: Connection
+) -> None:
+    early = other(pipeline, "1500,Early\n1600,Early\n", "raw/departments-early.csv")
+    older = Stopped(pipeline, conn)
+    assert pipeline.take_turn(early) == "wait"
+    older.fail()
+    newer = pipeline.plan(pipeline.upload("raw/departments-first.csv", "1,Newer\n"), "arn:newer").run
+    pipeline.validate(newer)
+    assert pipeline.reconcile(newer) == "load"
+    assert pipeline.take_turn(newer) == "go"
+    ledger.fail(conn, "arn:newer", "DatabaseUnavailable: for an hour", lasting=False)
+    assert older.start_again() == "go"
+    assert pipeline.take_turn(early) == "wait"
+
+
 def test_versions_of_a_key_that_both_have_rows_in_the_table_do_not_wait_for_each_other(
     pipeline: Pipeline, conn: Connection
 ) -> None:
