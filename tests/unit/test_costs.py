@@ -6,10 +6,18 @@ import json
 import pytest
 
 from bench import costs
+from local.emulator import ROOT
 
 
 def test_the_page_is_up_to_date() -> None:
     assert costs.PAGE.read_text() == costs.page(), "write it anew: make costs"
+
+
+def test_the_readme_has_its_totals() -> None:
+    totals = [line for line in costs.page().splitlines() if line.startswith("| **with")]
+    assert len(totals) == 2
+    readme = (ROOT / "README.md").read_text()
+    assert [line for line in totals if line not in readme] == []
 
 
 def test_each_price_has_a_date_and_a_source() -> None:
