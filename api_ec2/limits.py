@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_ec2.access import Access
@@ -103,14 +104,17 @@ class Guard:
             await self._app(scope, self._in_time(receive), answer)
         except _Refusal as refusal:
             await answer.refuse(refusal)
+        except ClientDisconnect:
+            log.info("%s: the client went away", scope["path"])
         except Exception:
             log.exception("%s failed", scope["path"])
             await answer.refuse(_Refusal(500, "an internal error"))
 
     def _check(self, scope: Scope) -> None:
-        size = sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["query_string"])
+        size = sum(len(name) + len(value) for name, value in scope["headers"])
+        size += len(scope["query_string"]) + len(scope["path"])
         if size > self._limits.headers:
-            raise _Refusal(431, f"the headers and the query are larger than {self._limits.headers} bytes")
+            raise _Refusal(431, f"headers, path and query are larger than {self._limits.headers} bytes")
         if scope["path"] == ALIVE:
             return
         client = scope["client"][0] if scope.get("client") else "unknown"

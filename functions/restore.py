@@ -1,11 +1,9 @@
 """RestoreFunction: tables become what a backup holds, all at once or not at all."""
 
-import datetime as dt
-
 from pydantic import BaseModel, ConfigDict, StrictBool
 
 from rowferry import db, vault
-from rowferry.restore import Order
+from rowferry.restore import Moment, Order
 from runtime import Answer, bucket, ends, handler, logger, settings
 
 
@@ -16,7 +14,7 @@ class Wanted(BaseModel):
 
     tables: tuple[str, ...]
     id: str | None = None
-    before: dt.datetime | None = None
+    before: Moment | None = None
     into: str | None = None
     dry_run: StrictBool = False
 

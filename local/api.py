@@ -38,7 +38,7 @@ class Api(BaseModel):
             str(port),
         ]
         log = folder.resolve() / "api.log"
-        command = [*server, "--workers", str(WORKERS), "--no-access-log", "--no-server-header"]
+        command = [*server, "--workers", str(WORKERS), "--no-access-log", "--no-server-header", "--no-proxy-headers"]
         api = cls(process=spawn(command, log, bare_environment(**env), ROOT), port=port)
         wait_until_ready("the API", api.process, log, lambda: answers(f"{api.url}/livez"))
         return api

@@ -12,4 +12,4 @@ API_TOKEN=$(secret "$TOKEN_SECRET" AWSCURRENT)
 # While functions still send the token before it, both are good; there is none before the first rotation.
 API_TOKEN_PREVIOUS=$(secret "$TOKEN_SECRET" AWSPREVIOUS 2>/dev/null) || API_TOKEN_PREVIOUS=""
 export DB_PASSWORD API_TOKEN API_TOKEN_PREVIOUS PYTHONPATH=/opt/rowferry/python PYTHONDONTWRITEBYTECODE=1
-exec "$PYTHON" -m uvicorn --factory api_ec2.main:from_env --host "$API_HOST" --port "$API_PORT" --workers 2 --no-access-log --no-server-header
+exec "$PYTHON" -m uvicorn --factory api_ec2.main:from_env --host "$API_HOST" --port "$API_PORT" --workers 2 --no-access-log --no-server-header --no-proxy-headers

@@ -16,7 +16,7 @@ from rowferry import backup, jobs, vault
 from rowferry.backup import Manifest
 from rowferry.errors import BadRequest, Busy, RowferryError
 from rowferry.jobs import Job
-from rowferry.restore import Order
+from rowferry.restore import Moment, Order
 from rowferry.tables import TABLES, table_named
 
 log = logging.getLogger("uvicorn.error")
@@ -104,7 +104,7 @@ def restore(
     bucket: BucketDep,
     table: Tables,
     id: Annotated[str | None, Query(pattern=ID, description="a backup; else the newest")] = None,
-    before: Annotated[dt.datetime | None, Query(description="the newest until then, with a time zone")] = None,
+    before: Annotated[Moment | None, Query(description="the newest until then, with a time zone")] = None,
     into: Annotated[str | None, Query(pattern="^[A-Za-z0-9_]{1,64}$", description="another table, as wide")] = None,
     dry_run: Annotated[bool, Query(description="only says what would be done")] = False,
     wait: Wait = True,

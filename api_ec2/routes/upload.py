@@ -125,13 +125,13 @@ async def _body(request: Request) -> bytes:
     """Raises: TooLarge before more than the cap is in memory, BadRequest."""
     name, options = parse_options_header(request.headers.get("content-type", ""))
     kind = name.decode(errors="replace")
+    charset = options.get(b"charset", b"utf-8").decode(errors="replace")
+    if charset.lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise BadRequest(f"the body is said to be in {charset}; send UTF-8")
     if kind == "multipart/form-data":
         return await _file(request)
     if kind not in ("text/csv", "text/plain", "application/octet-stream", ""):
         raise BadRequest(f"the body is {kind}; send text/csv, or a file as multipart/form-data")
-    charset = options.get(b"charset", b"utf-8").decode(errors="replace")
-    if charset.lower() not in ("utf-8", "utf8", "us-ascii"):
-        raise BadRequest(f"the body is said to be in {charset}; send UTF-8")
     body = await _bounded(request, CHUNK_BYTES)
     if not body:
         raise BadRequest("the body is empty; send CSV text")

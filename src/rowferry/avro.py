@@ -343,8 +343,8 @@ def lines(schema: Schema, count: int, block: bytes) -> Iterator[bytes]:
                 text, at = read(block, at)
                 fields.append(text)
             yield b"\t".join(fields) + b"\n"
-    except IndexError as error:
-        raise BackupDamaged("a block holds fewer records than it says") from error
+    except (IndexError, ValueError) as error:  # ValueError: a number of thousands of digits
+        raise BackupDamaged("a block holds other records than it says") from error
     if at != len(block):
         raise BackupDamaged("a block holds other than so many records as it says")
 

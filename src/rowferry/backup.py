@@ -190,6 +190,8 @@ def readable(bucket: Bucket, table: str, ids: Iterable[str]) -> tuple[list[Manif
             found.append(manifest(bucket, table, id))
         except BackupDamaged:
             damaged.append(id)
+        except NotFound:  # removed since it was listed
+            continue
     return found, damaged
 
 
@@ -238,7 +240,8 @@ def verify(bucket: Bucket, manifest: Manifest, tick: Tick) -> None:
             tick()
     if (passed.bytes, passed.sha256) != (manifest.bytes, manifest.sha256):
         raise BackupDamaged(
-            f"{key} is not what its manifest describes: {passed.bytes} of {manifest.bytes} bytes, or other ones"
+            f"{key} is not what its manifest describes: {passed.bytes} bytes of {manifest.bytes}, with the SHA-256"
+            f" {passed.sha256[:12]}… in place of {manifest.sha256[:12]}…; restore another backup, by its id"
         )
     with reading(bucket, manifest) as reader:
         if reader.schema != manifest.record:

@@ -205,6 +205,13 @@ def of_execution(conn: Connection, execution: str) -> Run | None:
     return _run(row) if row else None
 
 
+def stamps(conn: Connection, bucket: str, key: str) -> Mapping[str, dt.datetime]:
+    """By version, when it was uploaded, of all versions of an object that have had a run (`plan.in_order`)."""
+    sql = "SELECT version_id, uploaded_at FROM rowferry_runs WHERE bucket = %s AND object_key = %s"
+    found = db.rows(conn, sql, (bucket, key.encode()))
+    return {row["version_id"]: _utc(row["uploaded_at"]) for row in found}
+
+
 def of_object(conn: Connection, bucket: str, key: str, etag: str, version: str | None) -> str | None:
     """The newest run that has had a version of an object: the named version, or one with the etag."""
     sql = "SELECT id FROM rowferry_runs WHERE bucket = %s AND object_key = %s AND {} = %s ORDER BY claim DESC LIMIT 1"

@@ -1,15 +1,16 @@
 """The step Plan: which version of which object this run is, the run's own copy of it, and its batches."""
 
+import datetime as dt
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from rowferry import ledger
+from rowferry import ledger, schema
 from rowferry.config import Options
 from rowferry.db import Connection
-from rowferry.errors import Refused
+from rowferry.errors import Refused, SchemaDiffers
 from rowferry.files import RunFiles
 from rowferry.ledger import Claim, Run, Verdict
 from rowferry.s3 import Bucket, Version
@@ -60,7 +61,7 @@ class Planned:
 def plan(conn: Connection, bucket: Bucket, uploaded: Uploaded, execution: str, options: Options) -> Planned:
     """Claims the run and plans it, or says why there is nothing to do. May run twice, at the same time too.
 
-    Raises: StorageUnavailable, DatabaseUnavailable.
+    Raises: StorageUnavailable, DatabaseUnavailable; SchemaDiffers where the table would not hold what its class takes.
     """
     run = _claimed(conn, bucket, uploaded, execution, options)
     if isinstance(run, Planned):
@@ -84,12 +85,15 @@ def _plan(conn: Connection, bucket: Bucket, run: Run) -> None:
         raise Refused("unknown_table", f"{words} .csv.gz, with one of the tables {', '.join(TABLES)}")
     if newer := ledger.newer_done(conn, run):
         raise Refused("superseded", ledger.superseded_by(run.key, newer))
+    table = table_named(run.table)
+    if misfits := schema.misfits(conn, table):
+        raise SchemaDiffers(f"{'; '.join(misfits)}; start the run again when that is put right")
     files = RunFiles(bucket, run.id)
     version = Version(run.key, run.version, run.etag, _size(bucket, run), run.uploaded_at)
     _take_copy(bucket, run, version, files, lambda: ledger.renew(conn, run.id, "Plan"))
     with bucket.read(files.input) as fp:
         limits = Limits(chunk_records=run.options.chunk_records)
-        layout = split(fp, table_named(run.table), run.options.batch_chunks, limits)
+        layout = split(fp, table, run.options.batch_chunks, limits)
     files.write_manifest(layout.batches)
     ledger.keep_plan(conn, run.id, layout.dialect, layout.records, len(layout.batches))
 
@@ -105,7 +109,9 @@ def _claimed(conn: Connection, bucket: Bucket, uploaded: Uploaded, execution: st
         return Planned("ignored", reason=f"{uploaded.bucket} is not this stack's bucket")
     if uploaded.key.endswith("/") or not uploaded.key.startswith(PLACES):
         return Planned("ignored", reason=f"{uploaded.key} is no file below {' or '.join(PLACES)}")
-    candidates = [version for version in bucket.versions_of(uploaded.key) if _is_meant(version, uploaded)]
+    listed = bucket.versions_of(uploaded.key)
+    told_apart = in_order(listed, ledger.stamps(conn, bucket.name, uploaded.key))  # asked after the listing: see there
+    candidates = [version for version in told_apart if _is_meant(version, uploaded)]
     for version in candidates:
         table = table_of_path(uploaded.key.partition("/")[2])
         wanted = _claim(bucket, version, table.name if table else "", execution, options)
@@ -116,6 +122,29 @@ def _claimed(conn: Connection, bucket: Bucket, uploaded: Uploaded, execution: st
     if run := ledger.of_object(conn, bucket.name, uploaded.key, uploaded.etag, uploaded.version):
         return Planned("duplicate", run)
     return Planned("gone", reason=f"{uploaded.key} is no longer in the bucket, and no run has had it")
+
+
+def in_order(listed: Sequence[Version], stamps: Mapping[str, dt.datetime]) -> list[Version]:
+    """One object's versions, oldest first, with `modified` such that a newer one's is later, for good.
+
+    S3 counts whole seconds, and versions that are finished are listed no more: so a version's stamp can't be its place
+    in the list. It is the first free microsecond behind the version before it, where `stamps`, those of all versions
+    that have had a run, are not free. A version that was listed when another got its stamp finds the same one again.
+    To be asked for after the listing: or a version that was claimed and finished between would be in neither.
+    """
+    taken = set(stamps.values())
+    found = list[Version]()
+    for version in listed:
+        stamp = stamps.get(version.id)
+        if stamp is None:
+            stamp = max(version.modified, found[-1].modified + _TICK) if found else version.modified
+            while stamp in taken:
+                stamp += _TICK
+        found.append(replace(version, modified=stamp))
+    return found
+
+
+_TICK = dt.timedelta(microseconds=1)
 
 
 def _is_meant(version: Version, uploaded: Uploaded) -> bool:
@@ -178,5 +207,7 @@ def _inflated(packed: BinaryIO, bound: int, progress: Callable[[], None]) -> Ite
 def _inflate(fp: gzip.GzipFile) -> bytes:
     try:
         return fp.read(BLOCK_BYTES)
-    except (zlib.error, gzip.BadGzipFile, EOFError) as error:
-        raise Refused("not_gzip", f"the file is called .gz and can't be inflated: {error}") from error
+    except EOFError as error:
+        raise Refused("not_gzip", "the file is called .gz and ends too early to be inflated") from error
+    except (zlib.error, gzip.BadGzipFile) as error:  # whose words quote the file
+        raise Refused("not_gzip", "the file is called .gz and can't be inflated: it is none, or damaged") from error

@@ -8,7 +8,9 @@ import datetime as dt
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from rowferry import avro, backup, db, families, jobs, schema, shadow
 from rowferry.db import Connection
@@ -21,6 +23,18 @@ from rowferry.tables import TABLES, table_named
 
 _TRIES = 5
 _NAME = re.compile("[A-Za-z0-9_]{1,64}")
+
+
+def _written_out(value: object) -> object:
+    if value is not None and not (isinstance(value, str) and _ISO.fullmatch(value)):
+        raise ValueError("must be an ISO 8601 date and time with its zone, as in 2026-11-24T03:00:00Z")
+    return value
+
+
+Moment = Annotated[dt.datetime, BeforeValidator(_written_out)]
+"""From outside: text that is written out. Pydantic alone takes 20200101000000 for milliseconds since 1970."""
+
+_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -53,7 +67,9 @@ class Order:
             raise BadRequest("one table is restored into another, not several")
         if self.into is not None and not _NAME.fullmatch(self.into):
             raise BadRequest(f"{self.into!r} is no table's name")
-        if self.into in TABLES or (self.into or "").startswith("rowferry_"):
+        if (self.into or "").startswith("rowferry_"):
+            raise BadRequest(f"{self.into} is Rowferry's own")
+        if self.into in TABLES:
             raise BadRequest(f"{self.into} has rows of its own; restore it from its own backups")
 
     @property
@@ -73,7 +89,11 @@ class Restored:
     counts: Counts
 
     def as_json(self) -> dict[str, Any]:
-        told = {"table": self.table, "backup": self.backup, "snapshot_at": self.snapshot_at.isoformat()}
+        told = {
+            "table": self.table,
+            "backup": self.backup,
+            "snapshot_at": self.snapshot_at.isoformat().replace("+00:00", "Z"),
+        }
         return {**told, "rows": self.rows, **asdict(self.counts)}
 
 

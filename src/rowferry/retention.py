@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rowferry import backup, jobs
+from rowferry.backup import Manifest
 from rowferry.db import Connection
 from rowferry.s3 import Bucket, Version
 
@@ -37,7 +38,8 @@ def sweep(conn: Connection, bucket: Bucket, table: str, retention: Retention, no
     Raises: StorageUnavailable, DatabaseUnavailable.
     """
     complete = backup.complete(bucket, table)
-    stay = set(_staying(complete, retention, now)) | jobs.running(conn).keys()
+    readable, _ = backup.readable(bucket, table, complete)
+    stay = set(_staying(complete, readable, retention, now)) | jobs.running(conn).keys()
     versions = dict[str, list[Version]]()
     for version in bucket.versions(backup.folder(table)):
         versions.setdefault(_id_of(version.key), []).append(version)
@@ -49,9 +51,10 @@ def sweep(conn: Connection, bucket: Bucket, table: str, retention: Retention, no
     return Removed(tuple(id for id in gone if id in complete), incomplete, _give_up(bucket, table, stay, now))
 
 
-def _staying(complete: list[str], retention: Retention, now: dt.datetime) -> Iterator[str]:
+def _staying(complete: list[str], readable: list[Manifest], retention: Retention, now: dt.datetime) -> Iterator[str]:
+    """What can't be read is no backup to count on: it stays by its age alone."""
     newest = max(1, retention.keep)
-    yield from complete[-newest:]
+    yield from (manifest.id for manifest in readable[-newest:])
     oldest = now - dt.timedelta(days=retention.keep_days)
     yield from (id for id in complete if jobs.moment_of(id) > oldest)
 

@@ -4,8 +4,8 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 import boto3
@@ -122,11 +122,11 @@ class Bucket:
                     yield _version(found, found["Key"] in withdrawn)
 
     def versions_of(self, key: str) -> list[Version]:
-        """All versions of one object, oldest first; `modified` tells even those of the same second apart."""
+        """All versions of one object, oldest first, those of the same second too."""
         found = [version for version in self.versions(key) if version.key == key]
         found.reverse()  # S3 lists the newest first, and counts whole seconds
         found.sort(key=lambda version: version.modified)
-        return [replace(one, modified=one.modified + timedelta(microseconds=at)) for at, one in enumerate(found)]
+        return found
 
     def copy(self, version: Version, to: str, metadata: Mapping[str, str]) -> None:
         """Copies one version within the bucket; the copy has `metadata` in place of its own."""

@@ -1,11 +1,11 @@
 """The tables in MySQL: made where they lack, compared with their declaration where they are."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rowferry import db
 from rowferry.avro import Field, Schema
-from rowferry.db import Connection
+from rowferry.db import Connection, Row
 from rowferry.errors import NotFound, SchemaDiffers
 from rowferry.tables import TABLES, Table
 
@@ -123,6 +123,17 @@ def differences(conn: Connection, tables: Iterable[Table] = TABLES.values()) -> 
 
 
 def _differences(conn: Connection, table: Table) -> Sequence[str]:
+    there = _columns(conn, table)
+    more = [f"{table.name}.{name} is in the database, but not declared" for name in there if name not in table.names]
+    return [*more, *_misfits(table, there)]
+
+
+def misfits(conn: Connection, table: Table) -> Sequence[str]:
+    """In words, why the database's table does not take rows of its class as they are; it may have more columns."""
+    return _misfits(table, _columns(conn, table))
+
+
+def _columns(conn: Connection, table: Table) -> Mapping[str, Row]:
     found = db.rows(
         conn,
         "SELECT column_name AS name, column_type AS type, is_nullable AS nullable, column_key AS part"
@@ -130,11 +141,12 @@ def _differences(conn: Connection, table: Table) -> Sequence[str]:
         " ORDER BY ordinal_position",
         (table.name,),
     )
-    if not found:
-        return []
-    there = {str(row["name"]): row for row in found}
-    words = [f"{table.name}.{name} is in the database, but not declared" for name in there if name not in table.names]
-    for column in table.columns:
+    return {str(row["name"]): row for row in found}
+
+
+def _misfits(table: Table, there: Mapping[str, Row]) -> Sequence[str]:
+    words = []
+    for column in table.columns if there else ():
         row = there.get(column.name)
         if row is None:
             words.append(f"{table.name}.{column.name} is declared, but not in the database")

@@ -1,9 +1,11 @@
 """What a table is: one Pydantic model per table. DDL, validation, CSV columns and OpenAPI all come from here.
 
-Adding a table is adding a class. Its first rule is its columns' order; its key is an `Id`; a reference is a `Ref` to a
-class that stands above it, so a table can't refer to itself and parents always come first.
+Adding a table is adding a class here, whose title is the table's name. Its fields are the columns, in their order, each
+`Annotated` with one type of values.py; its key is an `Id`; a column that is also annotated with `References` holds keys
+of a class that stands above it, so a table can't refer to itself and parents always come first.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,8 +58,15 @@ class HiredEmployee(BaseModel, title="hired_employees"):
     job_id: Annotated[int, Integer(minimum=1), References(Job)] = Field(examples=["96"])
 
 
-MODELS: Sequence[type[BaseModel]] = (Department, Job, HiredEmployee)
-"""Parents before children: the order in which tables are made."""
+MODELS: Sequence[type[BaseModel]] = [
+    found
+    for found in vars().values()
+    if isinstance(found, type) and issubclass(found, BaseModel) and found.model_fields
+]
+"""All classes above, parents before children: the order in which tables are made."""
+
+_NAME = re.compile("(?!rowferry_|all$)[a-z][a-z0-9_]{0,63}", re.IGNORECASE | re.ASCII)
+"""Of a table or a column: what MySQL, Avro, a path and `/backup/all` take alike."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,7 @@ class Table:
 def _read(model: type[BaseModel], known: Mapping[str, Table]) -> Table:
     """Raises: TypeError where a class says what Rowferry does not support."""
     name = model.model_config.get("title") or model.__name__
+    _check_names(name, model, known)
     columns, keys = [], []
     for column, field in model.model_fields.items():
         marks = {type(mark): mark for mark in field.metadata}
@@ -122,6 +132,13 @@ def _read(model: type[BaseModel], known: Mapping[str, Table]) -> Table:
     if len(keys) != 1:
         raise TypeError(f"{model.__name__} must have exactly one key, an Id; it has {len(keys)}")
     return Table(name, tuple(columns), keys[0], model)
+
+
+def _check_names(name: str, model: type[BaseModel], known: Mapping[str, Table]) -> None:
+    if wrong := [given for given in (name, *model.model_fields) if not _NAME.fullmatch(given)]:
+        raise TypeError(f"{model.__name__}: {wrong[0]!r} can't be a name; a letter, then letters, digits and _ can")
+    if name in known:
+        raise TypeError(f"{model.__name__}: there is a table {name} already")
 
 
 def read_models(models: Sequence[type[BaseModel]]) -> dict[str, Table]:

@@ -475,6 +475,17 @@ def test_retention_keeps_the_newest_and_the_young_and_never_takes_the_last(vault
     assert vault.restore("jobs") == {"jobs": (0, 0, 0, 0)}
 
 
+def test_what_is_no_backup_takes_no_backups_place(vault: Vault) -> None:
+    for year in (2020, 2030, 9999):
+        vault.bucket.write(f"backups/jobs/{year}1231T235959999999Z-aaaaaa/manifest.json", b"junk")
+    ids = [vault.back_up("jobs") for _ in range(2)]
+    last = vault.back_up("jobs", retention=Retention(keep=2, keep_days=0))
+    left = set(backup.complete(vault.bucket, "jobs"))
+    assert {ids[1], last} < left
+    assert ids[0] not in left
+    assert {id[:4] for id in left - {ids[1], last}} == {"2030", "9999"}, "by their age"
+
+
 def test_what_nobody_completed_is_swept_but_not_while_somebody_may_be_at_work(vault: Vault, conn: Connection) -> None:
     abandoned, under_way = vault.begin_backup("jobs"), vault.begin_backup("jobs")
     db.run(conn, "UPDATE rowferry_jobs SET status = 'failed' WHERE id = %s", (abandoned,))

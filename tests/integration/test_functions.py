@@ -239,5 +239,6 @@ def test_a_restore_whose_event_is_misspelt_is_none(functions: Functions) -> None
     answer = functions.call("restore", dryrun=True)
     assert answer["reason"] == "the event makes no sense: dryrun: Extra inputs are not permitted"
     assert "dry_run" in functions.call("restore", dry_run="no")["reason"]
+    assert "with its zone" in functions.call("restore", before=20200101000000)["reason"]
     assert functions.call("restore", tables=["salaries"])["reason"].startswith("UnknownTable: ")
     assert functions.call("restore")["reason"].startswith("NotFound: there is no complete backup of departments")

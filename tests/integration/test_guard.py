@@ -102,6 +102,20 @@ def test_headers_and_query_have_a_bound(settings: Settings, stranger: httpx.Clie
     bound = Limits().headers
     assert stranger.get("/", headers={"X-Long": "x" * bound}).status_code == 431
     assert stranger.get("/?" + "x" * bound).status_code == 431
+    assert stranger.get("/" + "x" * bound).status_code == 431
+
+
+def test_a_client_that_goes_away_is_no_failure_of_ours(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    where = urlsplit(settings.api_url)
+    with socket.create_connection((where.hostname or "", where.port or 0), timeout=20) as connection:
+        start = f"POST {CHUNKS}?table=jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+        connection.sendall(f"{start}Content-Type: text/csv\r\nContent-Length: 100\r\n\r\n1,A".encode())
+        time.sleep(0.3)
+    with caplog.at_level("INFO"):
+        deadline = time.monotonic() + 10
+        while not caplog.records and time.monotonic() < deadline:
+            time.sleep(0.1)
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
 def test_a_body_has_a_bound_that_is_told(settings: Settings) -> None:

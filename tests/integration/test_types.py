@@ -205,3 +205,17 @@ def test_a_backup_does_not_go_into_a_column_of_another_size(
         id = vault.back_up("figures")
     with declared(administrator, now), pytest.raises(SchemaDiffers, match=words):
         vault.restore("figures", id=id)
+
+
+@pytest.mark.usefixtures("readings")
+def test_a_file_is_not_loaded_into_a_column_that_would_round_it(pipeline: Pipeline, admin: Connection) -> None:
+    """Somebody altered the table; a backup, a restore and the deploy say so too."""
+    db.run(admin, "ALTER TABLE readings MODIFY price DECIMAL(10,1) NOT NULL, ADD COLUMN more INT NULL")
+    uploaded = pipeline.upload("raw/readings.csv", OLD)
+    with pytest.raises(
+        SchemaDiffers, match=r"^readings\.price is decimal\(10,1\) in the database, declared as decimal\(10,2\)"
+    ):
+        pipeline.plan(uploaded, "arn:first")
+    assert texts(pipeline) == []
+    db.run(admin, "ALTER TABLE readings MODIFY price DECIMAL(10,2) NOT NULL")
+    assert counts(pipeline.run(uploaded, "arn:first"))["inserted"] == 4, "a column more is no harm"

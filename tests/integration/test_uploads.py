@@ -7,6 +7,9 @@ import tracemalloc
 
 import pytest
 
+from rowferry import ledger
+from rowferry.db import Connection
+from rowferry.plan import Uploaded
 from tests.integration.pipeline import Pipeline
 
 MEBIBYTE = 1024 * 1024
@@ -60,15 +63,56 @@ def test_an_upload_that_is_gone_before_it_is_planned_is_said_to_be_gone(pipeline
     assert pipeline.plan(uploaded).outcome == "gone"
 
 
-def test_an_older_version_after_a_newer_one_was_loaded_does_not_undo_it(pipeline: Pipeline) -> None:
+@pytest.mark.parametrize("apart", [True, False])
+def test_an_older_version_after_a_newer_one_was_loaded_does_not_undo_it(pipeline: Pipeline, apart: bool) -> None:
     older = pipeline.upload("raw/departments.csv", "1,Older\n")
-    with_time_between(pipeline)
+    if apart:
+        with_time_between(pipeline)
     pipeline.run(pipeline.upload("raw/departments.csv", "1,Newer\n"))
     report = pipeline.run(older)
     assert report["status"] == "superseded"
     assert report["moved_to"].startswith("errors/departments/")
     assert pipeline.table("departments") == [(1, "Newer")]
     assert list(pipeline.bucket.keys("raw/")) == []
+
+
+def of_one_second(pipeline: Pipeline) -> list[Uploaded]:
+    """Three versions of one key, which S3's clock does not tell apart."""
+    while True:
+        uploads = [pipeline.upload("raw/departments.csv", f"1,Version {n}\n") for n in range(3)]
+        listed = pipeline.bucket.versions_of("raw/departments.csv")
+        if len({version.modified for version in listed[-3:]}) == 1:
+            for version in listed[:-3]:
+                pipeline.bucket.delete(version)
+            return uploads
+
+
+def test_the_newest_version_of_one_second_is_loaded_when_the_older_ones_are_there_no_more(pipeline: Pipeline) -> None:
+    for uploaded in of_one_second(pipeline):
+        assert pipeline.run(uploaded)["status"] == "done"
+    assert pipeline.table("departments") == [(1, "Version 2")]
+
+
+def test_a_failed_version_does_not_undo_a_newer_one_of_the_same_second(pipeline: Pipeline, conn: Connection) -> None:
+    first, second, third = of_one_second(pipeline)
+    pipeline.plan(second, "arn:second")
+    ledger.fail(conn, "arn:second", "DatabaseUnavailable: for an hour", lasting=False)
+    assert pipeline.run(first)["status"] == "done"
+    assert pipeline.run(third)["status"] == "done"
+    again = pipeline.plan(second, "arn:again").run
+    pipeline.validate(again)
+    assert pipeline.reconcile(again) == "load"
+    assert pipeline.take_turn(again) == "superseded"
+    assert pipeline.summarise(again)["status"] == "superseded"
+    assert pipeline.table("departments") == [(1, "Version 2")]
+
+
+def test_a_version_that_nobody_announced_does_not_undo_a_newer_one_of_the_same_second(pipeline: Pipeline) -> None:
+    first, second, third = of_one_second(pipeline)
+    assert pipeline.run(second)["status"] == "done"
+    assert pipeline.run(first)["status"] == "superseded"
+    assert pipeline.run(third)["status"] == "done"
+    assert pipeline.table("departments") == [(1, "Version 2")]
 
 
 def with_time_between(pipeline: Pipeline) -> None:

@@ -98,6 +98,12 @@ def test_a_decimal_of_other_than_eight_bytes_is_refused() -> None:
         list(lines(schema, 1, b"\x10" + bytes(7)))
 
 
+def test_a_number_without_end_is_refused() -> None:
+    schema = Schema("t", (Field("a", "int"),))
+    with pytest.raises(BackupDamaged, match="a block holds other records than it says"):
+        list(lines(schema, 1, b"\xff" * 3000 + b"\x01"))
+
+
 def test_a_block_is_closed_when_it_is_large_enough_however_many_records_come_at_once() -> None:
     found = list(blocks([[b"x" * 40_000] * 5, [b"y"] * 3]))
     assert [(count, len(data)) for count, data in found] == [(2, 80_000), (2, 80_000), (4, 40_003)]

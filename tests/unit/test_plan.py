@@ -1,0 +1,25 @@
+"""Versions of one object that S3's clock does not tell apart."""
+
+import datetime as dt
+
+from rowferry.plan import in_order
+from rowferry.s3 import Version
+
+SECOND = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)
+
+
+def version(id: str) -> Version:
+    return Version("raw/jobs.csv", id, "etag", 1, SECOND)
+
+
+def at(microsecond: int) -> dt.datetime:
+    return SECOND + dt.timedelta(microseconds=microsecond)
+
+
+def test_a_version_is_stamped_behind_those_before_it_whatever_has_gone_meanwhile() -> None:
+    all_there = in_order([version(id) for id in "abcd"], {})
+    stamps = {one.id: one.modified for one in all_there}
+    assert stamps == {"a": at(0), "b": at(1), "c": at(2), "d": at(3)}
+    claimed = {"c": stamps["c"]}
+    assert [one.modified for one in in_order([version("c"), version("d")], claimed)] == [at(2), at(3)], "a, b deleted"
+    assert [one.modified for one in in_order([version("a"), version("b")], claimed)] == [at(0), at(1)], "c finished"
