@@ -390,9 +390,9 @@ def fail(conn: Connection, execution: str, reason: str, lasting: bool) -> None:
     Where some of its batches are in the table it keeps its range of keys: what overlaps must not come between them.
     A note that the run has says more than Step Functions does of a Map whose child failed: it stays, before `reason`.
     """
-    sql = """
+    sql = f"""
         UPDATE rowferry_runs SET status = 'failed', reason = CONCAT_WS('; ', reason, %s), lasting = lasting OR %s,
-          turn = IF(EXISTS (SELECT 1 FROM rowferry_batches b WHERE b.run_id = rowferry_runs.id), turn, NULL),
+          turn = IF({_begun("rowferry_runs")}, turn, NULL),
           finished_at = UTC_TIMESTAMP(6) WHERE execution = %s AND status = 'running'"""
     db.run(conn, sql, (reason, lasting, execution))
 
@@ -441,14 +441,19 @@ def take_turn(conn: Connection, run: Run) -> Turn:
 
 
 _LIVE = "(other.status = 'running' AND other.lease_until > UTC_TIMESTAMP(6))"
-_BEGUN = "EXISTS (SELECT 1 FROM rowferry_batches b WHERE b.run_id = other.id)"
+
+
+def _begun(run: str) -> str:
+    """Whether a run, by its table's name in the statement, has batches in the books."""
+    return f"EXISTS (SELECT 1 FROM rowferry_batches b WHERE b.run_id = {run}.id)"
+
+
 _OUTDATED = """EXISTS (SELECT 1 FROM rowferry_runs newer WHERE newer.object_key = other.object_key
     AND newer.bucket = other.bucket AND newer.uploaded_at > other.uploaded_at AND newer.kind = 'load'
     AND newer.status = 'done')"""
 _IN_PART = f"""(EXISTS (SELECT 1 FROM rowferry_batches b
     WHERE b.run_id = other.id AND b.inserted + b.updated + b.unchanged > 0) AND NOT {_OUTDATED})"""
 """Of an unfinished run: it has rows in the table, and will go on when it is started again."""
-_MINE_BEGUN = "EXISTS (SELECT 1 FROM rowferry_batches b WHERE b.run_id = mine.id)"
 _AHEAD = f"""
     SELECT other.object_key, other.status, {_LIVE} AS live,
       other.lease_until < UTC_TIMESTAMP(6) - INTERVAL {RETRIED_MINUTES} MINUTE AS given_up
@@ -459,9 +464,9 @@ _AHEAD = f"""
         other.turn = 'holding'
         OR ({_IN_PART} AND NOT (other.object_key = mine.object_key AND other.bucket = mine.bucket
           AND other.uploaded_at < mine.uploaded_at))
-        OR (other.turn = 'waiting' AND other.claim < mine.claim AND {_LIVE} AND NOT {_MINE_BEGUN})))
+        OR (other.turn = 'waiting' AND other.claim < mine.claim AND {_LIVE} AND NOT {_begun("mine")})))
       OR (other.object_key = mine.object_key AND other.bucket = mine.bucket AND other.claim < mine.claim AND {_LIVE}
-        AND NOT {_MINE_BEGUN}))
+        AND NOT {_begun("mine")}))
     ORDER BY live DESC, other.claim LIMIT 1"""
 _DEAD_HOLDERS = f"""
     SELECT id, object_key = %s AND bucket = %s AND uploaded_at < %s AS outdated FROM rowferry_runs other
@@ -473,7 +478,7 @@ def _pass_by_the_dead(conn: Connection, run: Run) -> None:
     for dead in db.rows(conn, _DEAD_HOLDERS, (run.key.encode(), run.bucket, run.uploaded_at, run.table, run.id)):
         sql = f"""
             UPDATE rowferry_runs other SET turn = NULL WHERE id = %s AND NOT {_LIVE}
-              AND (%s OR NOT {_BEGUN})"""
+              AND (%s OR NOT {_begun("other")})"""
         db.run(conn, sql, (dead["id"], dead["outdated"]))
 
 
@@ -537,7 +542,7 @@ def take_tables(conn: Connection, into: Sequence[str]) -> str:
 def _refuse_among_runs(conn: Connection, table: str) -> None:
     sql = f"""
         UPDATE rowferry_runs other SET turn = NULL WHERE table_name = %s AND turn = 'holding' AND NOT {_LIVE}
-          AND NOT {_BEGUN}"""
+          AND NOT {_begun("other")}"""
     db.run(conn, sql, (table,))
     holding = f"""
         SELECT object_key, {_LIVE} AS live FROM rowferry_runs other WHERE table_name = %s AND kind = 'load'

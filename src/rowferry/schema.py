@@ -123,7 +123,10 @@ def differences(conn: Connection, tables: Iterable[Table] = TABLES.values()) -> 
 
 
 def _differences(conn: Connection, table: Table) -> Sequence[str]:
-    there = _columns(conn, table)
+    return _differing(table, _columns(conn, table))
+
+
+def _differing(table: Table, there: Mapping[str, Row]) -> Sequence[str]:
     more = [f"{table.name}.{name} is in the database, but not declared" for name in there if name not in table.names]
     return [*more, *_misfits(table, there)]
 
@@ -136,9 +139,9 @@ def misfits(conn: Connection, table: Table) -> Sequence[str]:
 def _columns(conn: Connection, table: Table) -> Mapping[str, Row]:
     found = db.rows(
         conn,
-        "SELECT column_name AS name, column_type AS type, is_nullable AS nullable, column_key AS part"
-        " FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = %s"
-        " ORDER BY ordinal_position",
+        "SELECT column_name AS name, column_type AS type, is_nullable AS nullable, column_key AS part,"
+        " character_set_name AS charset FROM information_schema.columns"
+        " WHERE table_schema = DATABASE() AND table_name = %s ORDER BY ordinal_position",
         (table.name,),
     )
     return {str(row["name"]): row for row in found}
@@ -171,16 +174,10 @@ def avro_schema(conn: Connection, table: Table) -> Schema:
     Raises: NotFound where the database has no such table; SchemaDiffers where it is not as declared, or holds what a
     backup can't.
     """
-    found = db.rows(
-        conn,
-        "SELECT column_name AS name, column_type AS type, is_nullable AS nullable, character_set_name AS charset"
-        " FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = %s",
-        (table.name,),
-    )
-    if not found:
+    there = _columns(conn, table)
+    if not there:
         raise NotFound(f"the database has no table {table.name}")
-    there = {str(row["name"]): row for row in found}
-    words = differences(conn, [table])
+    words = list(_differing(table, there))
     for column in table.columns if not words else ():
         row = there[column.name]
         if _text(row["type"]) != column.kind.ddl:

@@ -144,6 +144,12 @@ def test_another_kind_of_body_is_422(client: httpx.Client, kind: str) -> None:
     assert answer.status_code == 422
 
 
+@pytest.mark.parametrize("kind", ["Text/CSV; Charset=UTF-8", "TEXT/PLAIN", "text/csv ;charset=us-ascii"])
+def test_a_kind_of_body_may_be_spelt_in_any_case(client: httpx.Client, kind: str) -> None:
+    answer = client.post("/upload_csv?table=jobs", content=b"1,A\n", headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()["valid"]) == (200, 1)
+
+
 @pytest.mark.parametrize("charset", ["undefined", "punycode", "utf-16"])
 def test_a_form_in_another_encoding_is_422(client: httpx.Client, charset: str) -> None:
     form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n1,A\r\n--b--\r\n'

@@ -28,7 +28,7 @@ REVIEWED = {
     "db.py": {"table", "', '.join((column if column.startswith('@') else f'`{column}`' for column in columns))"},
     "ledger.py": {
         *("LEASE_MINUTES // 2", "LEASE_MINUTES // 5", "RETRIED_MINUTES", "_LEASE", "_LIVE", "_COLUMNS"),
-        *("_BEGUN", "_MINE_BEGUN", "_IN_PART", "_OUTDATED"),
+        *("_begun('other')", "_begun('mine')", "_begun('rowferry_runs')", "run", "_IN_PART", "_OUTDATED"),
         *("names", "', '.join((f'ANY_VALUE(r.{name}) AS {name}' for name in _NAMES))"),  # our own columns
     },
     "families.py": {
