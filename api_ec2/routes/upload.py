@@ -124,7 +124,7 @@ def _verdict(validated: Validated) -> Verdict:
 async def _body(request: Request) -> bytes:
     """Raises: TooLarge before more than the cap is in memory, BadRequest."""
     name, options = parse_options_header(request.headers.get("content-type", ""))
-    kind = name.decode(errors="replace").strip().lower()
+    kind = name.decode(errors="replace")
     charset = options.get(b"charset", b"utf-8").decode(errors="replace")
     if charset.lower() not in ("utf-8", "utf8", "us-ascii"):
         raise BadRequest(f"the body is said to be in {charset}; send UTF-8")
