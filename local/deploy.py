@@ -62,7 +62,7 @@ def deploy(
     overrides = [f"{name}={value}" for name, value in {**MACHINE, **parameters}.items() if value]
     command = ["deploy", "--template-file", str(template), "--stack-name", stack, "--resolve-s3"]
     quiet = ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
-    allow = ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+    allow = ["--capabilities", "CAPABILITY_IAM"]
     log = folder / "sam-deploy.log"
     with one_at_a_time():
         sam([*command, *allow, *quiet, "--parameter-overrides", *overrides], log, emulator.environment())

@@ -18,7 +18,7 @@ give_up() {
   trap - EXIT
   say "failed: $1"
   /opt/aws/bin/cfn-signal --exit-code 1 --reason "boot: $1" --stack "$STACK" --resource ApiGroup --region "$AWS_DEFAULT_REGION" || true
-  aws autoscaling set-instance-health --instance-id "$INSTANCE" --health-status Unhealthy || true
+  aws autoscaling set-instance-health --instance-id "$INSTANCE" --health-status Unhealthy --no-should-respect-grace-period || true
   exit 1
 }
 trap 'give_up "$doing"' EXIT

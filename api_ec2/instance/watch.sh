@@ -19,6 +19,6 @@ if [ "$failures" -eq 3 ]; then
   systemctl restart rowferry-api.service
 elif [ "$failures" -ge 6 ]; then
   echo "the API has not answered $failures times: asking for another instance"
-  aws autoscaling set-instance-health --instance-id "$INSTANCE" --health-status Unhealthy
+  aws autoscaling set-instance-health --instance-id "$INSTANCE" --health-status Unhealthy --no-should-respect-grace-period
 fi
 aws cloudwatch put-metric-data --namespace Rowferry --metric-name ApiHealthy --dimensions "Stack=$STACK" --value "$healthy"

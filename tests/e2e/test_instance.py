@@ -89,7 +89,9 @@ class First:
 
     def gave_up(self) -> bool:
         marked = self.machine.calls("aws", "autoscaling", "set-instance-health")
-        return [call[call.index("--health-status") + 1] for call in marked] == ["Unhealthy"]
+        return [call[3:] for call in marked] == [
+            ["--instance-id", INSTANCE, "--health-status", "Unhealthy", "--no-should-respect-grace-period"]
+        ]
 
 
 @pytest.fixture
@@ -215,7 +217,7 @@ def test_an_artefact_that_is_cut_off_signals_failure(first: First, artefact: Pat
     cut.write_bytes((first.folder / "whole.zip").read_bytes()[:5_000])
     first.files = f"{first.files}/cut.zip?"
     assert first.boot(artefact) == 1
-    assert first.signals() == ["1"]
+    assert (first.signals(), first.gave_up()) == (["1"], True)
 
 
 def test_systemd_takes_the_units_and_finds_them_well_locked_up(tmp_path: Path) -> None:

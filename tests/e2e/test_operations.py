@@ -39,7 +39,7 @@ def test_each_alarm_rings_the_topic_and_watches_something_of_this_stack(
 
 
 def test_the_dashboard_shows_this_stack_only(options: dict[str, Any], resources: dict[str, str]) -> None:
-    body = boto3.client("cloudwatch", **options).get_dashboard(DashboardName="rowferry")["DashboardBody"]
+    body = boto3.client("cloudwatch", **options).get_dashboard(DashboardName="rowferry-us-east-1")["DashboardBody"]
     assert "${" not in body
     widgets = json.loads(body)["widgets"]
     assert [widget["properties"]["title"] for widget in widgets] == [

@@ -10,35 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from rowferry.config import BootstrapSettings, Options, Settings
+from tests.unit.template_file import read_template
 
 ROOT = Path(__file__).parents[2]
 CFN_LINT = ROOT / ".tools/sam/bin/cfn-lint"
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short tags, each as `{tag: value}`."""
-
-
-def _tagged(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        return {tag: loader.construct_scalar(node)}
-    if isinstance(node, yaml.SequenceNode):
-        return {tag: loader.construct_sequence(node, deep=True)}
-    assert isinstance(node, yaml.MappingNode)
-    return {tag: loader.construct_mapping(node, deep=True)}
-
-
-_Loader.add_multi_constructor("!", _tagged)
-
-
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
-    loaded = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506 (a SafeLoader)
-    assert isinstance(loaded, dict)
-    return loaded
+    return read_template()
 
 
 @pytest.fixture(scope="module")
