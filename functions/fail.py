@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from rowferry import db, ledger
+from rowferry.errors import DatabaseUnavailable, Never
 from runtime import Answer, handler, logger, settings
 
 
@@ -31,7 +32,19 @@ class Failure(BaseModel):
 
 @handler(Failure)
 def handle(event: Failure) -> Answer:
-    with db.session(settings()) as conn:
-        ledger.fail(conn, event.execution, event.reason, event.lasting)
+    record(event)
     logger.error("the run failed", extra={"reason": event.reason, "lasting": event.lasting})
     return {"outcome": "failed", "reason": event.reason}
+
+
+def record(event: Failure) -> None:
+    """Raises: DatabaseUnavailable, whatever stands in the way, so that the state machine tries again for an hour.
+
+    A run that stays `running` with no execution at work on it keeps other files waiting until its lease runs out.
+    """
+    try:
+        with db.session(settings()) as conn:
+            ledger.fail(conn, event.execution, event.reason, event.lasting)
+    except Never as error:
+        words = f"the run failed ({event.reason}), and that could not be recorded"
+        raise DatabaseUnavailable(f"{words}: {type(error).__name__}: {error}") from error

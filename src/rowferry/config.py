@@ -6,6 +6,9 @@ from typing import Any, Literal, get_args
 
 from rowferry.errors import SettingError
 
+USER_LETTERS = 32
+"""Characters that the name of a MySQL user may have."""
+
 OnConflict = Literal["update", "skip", "reject"]
 
 
@@ -69,9 +72,15 @@ class BootstrapSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "BootstrapSettings":
-        """Raises: SettingError naming the variable that is missing or makes no sense."""
+        """Raises: SettingError naming the variable that is missing or makes no sense, before anything is made."""
         names = ("admin_user", "admin_password", "bi_user", "bi_password")
-        return cls(Settings.from_env(env), **{name: _value(env, name, str) for name in names})
+        settings = cls(Settings.from_env(env), **{name: _value(env, name, str) for name in names})
+        for variable, user in (("DB_USER", settings.app.db_user), ("BI_USER", settings.bi_user)):
+            if len(user) > USER_LETTERS:
+                raise SettingError(f"{variable}: {user} has {len(user)} characters; a MySQL user has {USER_LETTERS}")
+        if not settings.app.db_tls_ca:
+            raise SettingError("DB_TLS_CA is empty, but users that are made here can log in by TLS only")
+        return settings
 
 
 def _options(env: Mapping[str, str]) -> Options:

@@ -367,12 +367,12 @@ def keep_verdict(conn: Connection, id: str, verdict: Verdict) -> Verdict:
     return kept
 
 
-def finish(conn: Connection, id: str, status: str, reason: str | None, report: Mapping[str, Any]) -> None:
-    """Ends a run: its report is kept, its range of keys is free. A repeat changes nothing."""
+def finish(conn: Connection, id: str, status: str, reason: str | None, report: Mapping[str, Any]) -> bool:
+    """Ends a run: its report is kept, its range of keys is free. A repeat changes nothing, and answers False."""
     sql = """
         UPDATE rowferry_runs SET status = %s, stage = 'Finished', reason = %s, report = %s, turn = NULL,
           finished_at = UTC_TIMESTAMP(6) WHERE id = %s AND status IN ('running', 'failed')"""
-    db.run(conn, sql, (status, reason, json.dumps(report), id))
+    return db.run(conn, sql, (status, reason, json.dumps(report), id)) == 1
 
 
 def note(conn: Connection, id: str, reason: str | None, lasting: bool = False) -> None:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from rowferry import ledger, schema
 from rowferry.config import Options
 from rowferry.db import Connection
-from rowferry.errors import Refused, SchemaDiffers
+from rowferry.errors import NotFound, Refused, SchemaDiffers
 from rowferry.files import RunFiles
 from rowferry.ledger import Claim, Run, Verdict
 from rowferry.s3 import Bucket, Version
@@ -89,8 +89,7 @@ def _plan(conn: Connection, bucket: Bucket, run: Run) -> None:
     if misfits := schema.misfits(conn, table):
         raise SchemaDiffers(f"{'; '.join(misfits)}; start the run again when that is put right")
     files = RunFiles(bucket, run.id)
-    version = Version(run.key, run.version, run.etag, _size(bucket, run), run.uploaded_at)
-    _take_copy(bucket, run, version, files, lambda: ledger.renew(conn, run.id, "Plan"))
+    _take_copy(bucket, run, files, lambda: ledger.renew(conn, run.id, "Plan"))
     with bucket.read(files.input) as fp:
         limits = Limits(chunk_records=run.options.chunk_records)
         layout = split(fp, table, run.options.batch_chunks, limits)
@@ -170,16 +169,24 @@ def _version_of(run: Run) -> Version:
     return Version(run.key, run.version, run.etag, 0, run.uploaded_at)
 
 
-def _size(bucket: Bucket, run: Run) -> int:
-    return next((version.size for version in bucket.versions_of(run.key) if version.id == run.version), 0)
+def _uploaded(bucket: Bucket, run: Run) -> Version:
+    """Raises: NotFound."""
+    for version in bucket.versions_of(run.key):
+        if version.id == run.version:
+            return version
+    raise NotFound(
+        f"{run.key}, version {run.version}, was deleted before the run had copied it; nothing of it is loaded,"
+        " and the file has to be uploaded again"
+    )
 
 
 # --- the run's own copy ----------------------------------------------------------------------------------------------
 
 
-def _take_copy(bucket: Bucket, run: Run, version: Version, files: RunFiles, progress: Callable[[], None]) -> None:
+def _take_copy(bucket: Bucket, run: Run, files: RunFiles, progress: Callable[[], None]) -> None:
     if bucket.exists(files.input):
         return
+    version = _uploaded(bucket, run)
     if version.key.endswith(".gz"):
         if not version.size:
             raise Refused("not_gzip", "the file is called .gz and is empty")

@@ -8,9 +8,10 @@ import datetime as dt
 import heapq
 import io
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rowferry import ledger
@@ -18,10 +19,12 @@ from rowferry.db import Connection
 from rowferry.errors import BooksDoNotBalance
 from rowferry.files import RunFiles, verdict_key
 from rowferry.ledger import LedgerRow, Run, Totals, Would
+from rowferry.parse import CHUNK_BYTES
 from rowferry.s3 import Bucket, Version
 from rowferry.split import Batch
 from rowferry.tables import Table, table_named
 from rowferry.validate import Reject
+from rowferry.values import Text
 
 REJECT_COLUMNS = ("_line", "_codes", "_message", "_raw")
 DUPLICATE = "duplicate_in_file"
@@ -30,12 +33,18 @@ RUN_MARK = "rowferry-run"
 KEY_BYTES = 1_024  # of an S3 key
 
 Report = dict[str, Any]
-_BLOCK_ROWS = 1_000
+_BLOCK_CHARACTERS = 1024 * 1024
+_WITHOUT_ITS_TEXT = (
+    "; with what is wrong with it the record is longer than a record may be, so its fields are left out here: they are"
+    " on this line of the uploaded file"
+)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def summarise(conn: Connection, bucket: Bucket, run: Run) -> Report:
+def summarise(conn: Connection, bucket: Bucket, run: Run, ended: Callable[[Report], None] = lambda _: None) -> Report:
     """Ends a run; answers its report, which `runs/<run>/report.json` and the run's row hold too.
+
+    `ended` is called with the report by the one attempt that ended the run, and by no repeat.
 
     Raises: BooksDoNotBalance: the run fails, its file stays where it is, its rows stay in the table.
     """
@@ -43,7 +52,8 @@ def summarise(conn: Connection, bucket: Bucket, run: Run) -> Report:
     if run.report is None:
         ledger.renew(conn, run.id, "Summarise")
         report = _end(conn, files, run)
-        ledger.finish(conn, run.id, report["status"], report["reason"], report)
+        if ledger.finish(conn, run.id, report["status"], report["reason"], report):
+            ended(report)
     else:
         report = dict(run.report)
     bucket.tag(files.bucket.keys(files.prefix), "rowferry", "finished")
@@ -59,12 +69,12 @@ def _end(conn: Connection, files: RunFiles, run: Run) -> Report:
         totals = sum((row.totals for row in rows), Totals())
         rejects = _merge_rejects(files, run, batches, rows, totals)
     status, place = _outcome(run)
+    if place != run.key:
+        place = move(files.bucket, run, files.input, place)
     report = _report(run, status, place, totals, rejects) | _would(run, rows)
     if place.startswith("errors/"):
         files.bucket.write(f"{place.rpartition('/')[0]}/reason.json", _as_json(_reason(run, report)))
     files.bucket.write(files.report, _as_json(report))
-    if place != run.key:
-        move(files.bucket, run, files.input, place)
     return report
 
 
@@ -124,11 +134,11 @@ def _merge_rejects(
 
     Beside each, where a spreadsheet would take one of its cells for a formula, a copy to look at.
     """
-    merged, names = _Rejects(), set[str]()
+    merged, names, table = _Rejects(), set[str](), table_named(run.table)
     for reject in _all(files, run, batches, rows):
         merged.count += 1
         merged.by_code.update(set(reject.codes))
-        names.update(_names(reject))
+        names.update(_names(table, reject))
     if merged.count != totals.rejected:
         words = f"{merged.count} rejects were kept where the ledger has {totals.rejected}"
         raise BooksDoNotBalance(f"run {run.id}: {words}")
@@ -136,7 +146,7 @@ def _merge_rejects(
         kind = name.removesuffix(TO_VIEW)
         mine = (reject for reject in _all(files, run, batches, rows) if _kind(reject) == kind)
         merged.keys[name] = f"{_errors_folder(run)}/{name}.csv"
-        files.bucket.write_stream(merged.keys[name], reject_csv(table_named(run.table), mine, name != kind))
+        files.bucket.write_stream(merged.keys[name], reject_csv(table, mine, name != kind))
     return merged
 
 
@@ -144,10 +154,10 @@ def _kind(reject: Reject) -> str:
     return "duplicates" if DUPLICATE in reject.codes else "rejects"
 
 
-def _names(reject: Reject) -> Iterator[str]:
+def _names(table: Table, reject: Reject) -> Iterator[str]:
     """The files that it belongs to."""
     yield _kind(reject)
-    if any(map(is_formula, (*(reject.fields or ()), reject.raw or ""))):
+    if _cells(table, reject, to_view=True) != _cells(table, reject):
         yield _kind(reject) + TO_VIEW
 
 
@@ -171,21 +181,45 @@ def reject_csv(table: Table, rejects: Iterator[Reject], to_view: bool = False) -
     text = io.StringIO()
     writer = csv.writer(text)  # its CRLF also makes it quote a lone CR
     writer.writerow((*table.names, *REJECT_COLUMNS))
-    blank = ("",) * len(table.names)
-    for count, reject in enumerate(rejects, 1):
-        codes = ";".join(dict.fromkeys(reject.codes))
-        cells = (*(reject.fields or blank), reject.line, codes, reject.message, reject.raw or "")
-        writer.writerow([f"'{cell}" if is_formula(cell) else cell for cell in cells] if to_view else cells)
-        if count % _BLOCK_ROWS == 0:
+    for reject in rejects:
+        begin = text.tell()
+        writer.writerow(_cells(table, reject, to_view))
+        if _is_too_long(text, begin):
+            text.seek(begin)
+            text.truncate()
+            left = replace(reject, fields=None, raw=None, message=reject.message + _WITHOUT_ITS_TEXT)
+            writer.writerow(_cells(table, left))
+        if text.tell() > _BLOCK_CHARACTERS:
             yield text.getvalue().encode()
             text.seek(0)
             text.truncate()
     yield text.getvalue().encode()
 
 
-def is_formula(cell: object) -> bool:
-    """Whether a spreadsheet may take it for one (OWASP, CSV injection)."""
-    return isinstance(cell, str) and cell.startswith(_FORMULA)
+def _is_too_long(text: io.StringIO, begin: int) -> bool:
+    """Whether what was written from there on would be refused as a record when it is uploaded."""
+    most_bytes = 4 * (text.tell() - begin)
+    return most_bytes > CHUNK_BYTES and len(text.getvalue()[begin:].encode()) > CHUNK_BYTES
+
+
+def _cells(table: Table, reject: Reject, to_view: bool = False) -> Sequence[str]:
+    """A reject's line in its file."""
+    fields = reject.fields or ("",) * len(table.names)
+    rest = (str(reject.line), ";".join(dict.fromkeys(reject.codes)), reject.message, reject.raw or "")
+    if not to_view:
+        return [*fields, *rest]
+    texts = [isinstance(column.kind, Text) for column in table.columns] + [True] * len(rest)
+    return [f"'{cell}" if is_formula(cell, text) else cell for cell, text in zip((*fields, *rest), texts, strict=True)]
+
+
+def is_formula(cell: str, text: bool = True) -> bool:
+    """Whether a spreadsheet may take it for one (OWASP, CSV injection). `text`: the column is one of text; in one of
+    numbers a minus belongs to its number.
+    """
+    return cell.startswith(_FORMULA) and (text or not _NEGATIVE.fullmatch(cell))
+
+
+_NEGATIVE = re.compile(r"-[0-9]+([.,][0-9]+)?")
 
 
 # --- where the upload ends -------------------------------------------------------------------------------------------
@@ -219,27 +253,33 @@ def _within_s3(key: str, short: str, run: Run) -> str:
     return key if len(key.encode()) <= KEY_BYTES else short + ending
 
 
-def move(bucket: Bucket, run: Run, own_copy: str, to: str) -> None:
+def move(bucket: Bucket, run: Run, own_copy: str, to: str) -> str:
     """Copies the run's version to `to`, marked with the run, then deletes it; a newer upload under its key stays.
 
-    Where the version was deleted by somebody else meanwhile, the run's own copy takes its place.
+    Where the version was deleted by somebody else meanwhile, the run's own copy takes its place: inflated, so without
+    the ending `.gz`. Answers the key of the copy, whichever attempt made it.
     """
     source = next((version for version in bucket.versions_of(run.key) if version.id == run.version), None)
-    if not _has_marked_copy(bucket, run, to):
-        if source:
-            kept = bucket.metadata(source.key, source.id) or {}
-            bucket.copy(source, to, {**kept, RUN_MARK: run.id})
-        else:
-            bucket.copy(bucket.versions_of(own_copy)[-1], to.removesuffix(".gz"), {RUN_MARK: run.id})
+    place = _marked_copy(bucket, run, to)
+    if place is None and source:
+        place = to
+        bucket.copy(source, place, {**(bucket.metadata(source.key, source.id) or {}), RUN_MARK: run.id})
+    elif place is None:
+        place = to.removesuffix(".gz")
+        bucket.copy(bucket.versions_of(own_copy)[-1], place, {RUN_MARK: run.id})
     if source:
         bucket.delete(source)
+    return place
 
 
-def _has_marked_copy(bucket: Bucket, run: Run, to: str) -> bool:
+def _marked_copy(bucket: Bucket, run: Run, to: str) -> str | None:
+    """Where an earlier attempt has left the run's version."""
     places: list[Version] = [*bucket.versions_of(to), *bucket.versions_of(to.removesuffix(".gz"))]
     uploaded = run.uploaded_at.replace(microsecond=0)  # by S3's one clock, which counts seconds
-    younger = (place for place in places if place.modified >= uploaded)
-    return any((bucket.metadata(place.key, place.id) or {}).get(RUN_MARK) == run.id for place in younger)
+    for place in places:
+        if place.modified >= uploaded and (bucket.metadata(place.key, place.id) or {}).get(RUN_MARK) == run.id:
+            return place.key
+    return None
 
 
 # --- the report ------------------------------------------------------------------------------------------------------

@@ -4,12 +4,14 @@ import csv
 import io
 import json
 import random
+import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from tests.chaos.arena import Arena
@@ -18,8 +20,22 @@ from tests.chaos.files import File, Tables, Writer, differences, load
 from tests.e2e.test_sweep import unannounced
 
 ENDED = ("done", "refused", "gated", "superseded", "checked")
-PATIENCE = 300  # seconds until a round has to be over
+MACHINE = Path(__file__).parents[2] / "statemachine" / "migrate.asl.json"
 RESTARTS = 8
+
+
+def patience(failures: int = 8, chain: int = 3) -> float:
+    """Seconds until a round has to be over: what the state machine's own intervals add up to.
+
+    Each step may fail so many times in a row before the faults are over. A file may wait for its parents' file, and a
+    later version for that file, each for a tenth of its age longer than it must.
+    """
+    schedule = json.loads(re.sub(r"\$\{\w+\}", "1", MACHINE.read_text()))["States"]["Plan"]["Retry"][0]
+    rate, longest = schedule["BackoffRate"], min(60, schedule.get("MaxDelaySeconds", 60))  # the emulator's own bound
+    waits = [min(schedule["IntervalSeconds"] * rate**count, longest) for count in range(failures)]
+    return float(sum(waits) * chain * 1.1)
+
+
 WHOLE = ("inserted", "updated", "unchanged")
 
 
@@ -135,33 +151,40 @@ class Campaign:
 
     def _settle(self, round: Round, hurting: "Sequence[_Hurt]") -> None:
         """Until each version has ended: first by itself, then started again."""
-        deadline = time.monotonic() + PATIENCE
+        allowed, dead = patience(), list[str]()
+        deadline = time.monotonic() + allowed
         for thread in hurting:
-            thread.join(PATIENCE)
+            thread.join(allowed)
         heal_at = time.monotonic() + 6
         sweep_at = heal_at + 6
         for restart in range(RESTARTS):
             while not self._idle() and time.monotonic() < deadline:
                 if time.monotonic() > heal_at:
                     self.arena.heal()
-                if time.monotonic() > sweep_at:  # files may wait for one whose event was lost
+                if time.monotonic() > sweep_at:  # files may wait for one whose event was lost, or that is dead
+                    dead += _insist(self._end_leases_of_the_dead)
                     self.arena.start_sweep()
                     sweep_at = time.monotonic() + 15
                 time.sleep(0.2)
             self.arena.heal()
             _insist(self.arena.give_rights)
+            if time.monotonic() > deadline:
+                self.figures.differences += [f"not over after {allowed:.0f} s:", *_insist(self._under_way)]
+                break
             unfinished = self._unfinished(round.files)
             if not unfinished:
                 break
+            dead += _insist(self._end_leases_of_the_dead)
             self._start_again(round, unfinished, by_sweep=restart < RESTARTS // 2)
+        if dead and "emulator_restarted" not in {hurt.name for hurt in hurting}:  # which ends executions by force
+            self.figures.differences += [f"left `running` by executions that have ended: {', '.join(dead)}"]
         for hurt in hurting:
             self.figures.faults[hurt.name] += hurt.done()
             self.figures.differences += [f"the fault {hurt.name} itself failed: {hurt.error!r}"] if hurt.error else []
 
     def _start_again(self, round: Round, unfinished: Sequence[File], by_sweep: bool) -> None:
-        """As if the leases of dead executions had run out; the sweep finds what it may, the rest is started by hand."""
+        """The sweep finds what it may, the rest is started by hand."""
         world = self.arena.world
-        world.execute("UPDATE rowferry_runs SET lease_until = '2000-01-01' WHERE status = 'running'")
         self.figures.restarts += len(unfinished)
         if by_sweep:
             world.sweep(older_than_minutes=0)
@@ -172,13 +195,44 @@ class Campaign:
             if version in versions and (version in lasting or not by_sweep):
                 world.states.start_execution(stateMachineArn=world.machine, input=json.dumps(event))
 
-    def _idle(self) -> bool:
+    def _end_leases_of_the_dead(self) -> list[str]:
+        """As if ten minutes had gone by: runs that no execution is at work on can be taken over. Answers their keys."""
         world = self.arena.world
+        is_theirs = "status = 'running' AND lease_until > '2000-01-01'"
+        running = f"SELECT id, execution, object_key FROM rowferry_runs WHERE {is_theirs}"
+        runs = world.rows(running)
+        alive = set(self._executions())  # asked for after the runs: whose execution is not here has ended
+        dead = [run for run in world.rows(running) if run in runs and run[1] not in alive]  # and did not end its run
+        for id, *_ in dead:
+            world.execute(f"UPDATE rowferry_runs SET lease_until = '2000-01-01' WHERE id = '{id}'")
+        return [key.decode() for _, _, key in dead]
+
+    def _executions(self) -> list[str]:
+        """Those that go on."""
+        world = self.arena.world
+        return [
+            found["executionArn"]
+            for machine in (world.machine, world.sweep_machine)
+            for found in world.states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
+        ]
+
+    def _under_way(self) -> list[str]:
+        """What has not ended, in words; ends the executions, so that the next round begins with none."""
+        world, words = self.arena.world, list[str]()
+        for arn in self._executions():
+            events = world.states.get_execution_history(executionArn=arn, reverseOrder=True)["events"]
+            states = [
+                event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event
+            ]
+            failed = [str(event["taskFailedEventDetails"]) for event in events if "taskFailedEventDetails" in event]
+            words.append(f"  {arn} is at {states[:1]}; {len(failed)} tasks failed, the last one: {failed[:1]}")
+            world.states.stop_execution(executionArn=arn)
+        sql = "SELECT object_key, stage, execution, reason FROM rowferry_runs WHERE status = 'running'"
+        return words + [f"  run of {row[0].decode()} by {row[2]} is at {row[1]}: {row[3]}" for row in world.rows(sql)]
+
+    def _idle(self) -> bool:
         with suppress(Exception):
-            return not any(
-                world.states.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
-                for machine in (world.machine, world.sweep_machine)
-            )
+            return not self._executions()
         return False
 
     def _unfinished(self, files: Sequence[File]) -> list[File]:

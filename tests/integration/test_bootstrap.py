@@ -258,6 +258,26 @@ def test_cloudformation_is_told_why_it_failed(asked: Asked, monkeypatch: pytest.
     assert asked("Update")["Reason"] == "SettingError: the environment variable BI_USER is missing"
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        (
+            "BI_USER",
+            "a" * 30 + "_bi",
+            "BI_USER: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa_bi has 33 characters; a MySQL user has 32",
+        ),
+        ("DB_TLS_CA", "", "DB_TLS_CA is empty, but users that are made here can log in by TLS only"),
+    ],
+)
+def test_settings_that_no_user_could_log_in_with_are_refused_before_anything_is_made(
+    asked: Asked, administrator: Settings, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    answer = asked("Create")
+    assert (answer["Status"], answer["Reason"]) == ("FAILED", f"SettingError: {reason}")
+    assert accounts(administrator) == {}
+
+
 def test_a_table_that_is_not_as_declared_fails_the_deploy_in_words(asked: Asked, administrator: Settings) -> None:
     asked("Create")
     with db.session(administrator) as conn:

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 
 from rowferry import db, ledger
+from rowferry.bootstrap import APP_RIGHTS
 from rowferry.config import Settings
 from rowferry.db import Connection
+from rowferry.errors import DatabaseUnavailable
 from rowferry.s3 import Bucket
 from tests.integration.pipeline import Pipeline
 
@@ -89,13 +92,14 @@ def test_the_functions_take_a_file_all_the_way(functions: Functions, capsys: pyt
     assert functions.call("load")["inserted"] == 12
     report = functions.call("summarise")["report"]
     assert (report["status"], report["read"], report["inserted"]) == ("done", 12, 12)
+    assert functions.call("summarise")["report"] == report
     assert functions.plan()["outcome"] == "planned", "another version of the object is another run"
     out, err = capsys.readouterr()
     logged = [json.loads(line) for line in (out + err).splitlines() if line.startswith("{")]
     assert {entry.get("run") for entry in logged if entry.get("message") == "loaded"} == {report["run"]}
-    metrics = [entry for entry in logged if "_aws" in entry]
-    assert metrics[0]["RowsInserted"] == [12.0]
-    (directive,) = metrics[0]["_aws"]["CloudWatchMetrics"]
+    (metrics,) = (entry for entry in logged if "_aws" in entry)  # once, though Summarise ran twice
+    assert metrics["RowsInserted"] == [12.0]
+    (directive,) = metrics["_aws"]["CloudWatchMetrics"]
     assert (directive["Namespace"], directive["Dimensions"]) == ("Rowferry", [["service"]])
     on_the_dashboard = set(re.findall(r'"(Rows[A-Z]\w+)"', (ROOT / "template.yaml").read_text()))
     assert {metric["Name"] for metric in directive["Metrics"]} == on_the_dashboard
@@ -179,6 +183,33 @@ def test_a_failure_that_starting_again_does_not_cure_is_marked(
     functions.plan()
     functions.call("fail", state=state)
     assert db.rows(conn, "SELECT lasting FROM rowferry_runs") == [{"lasting": lasting}]
+
+
+def test_a_failure_that_can_not_be_recorded_for_want_of_a_right_is_tried_again(
+    functions: Functions, conn: Connection, admin: Connection
+) -> None:
+    functions.plan()
+    failed = {"step": {"answer": {"outcome": "failed", "reason": "DatabaseError: a right is missing"}}}
+    with without_rights(admin, functions.pipeline.settings), pytest.raises(DatabaseUnavailable) as caught:
+        functions.call("fail", state=failed)
+    assert str(caught.value).startswith("the run failed (DatabaseError: a right is missing), and that could not be")
+    assert "command denied" in str(caught.value)
+    functions.call("fail", state=failed)
+    assert db.rows(conn, "SELECT status, lasting FROM rowferry_runs") == [{"status": "failed", "lasting": 1}]
+
+
+@contextmanager
+def without_rights(admin: Connection, settings: Settings) -> Iterator[None]:
+    """The application's user may read and write the runs, and nothing else."""
+    schema = settings.db_name.replace("_", "\\_")
+    user = (settings.db_user, "%")
+    try:
+        db.run(admin, f"GRANT SELECT, INSERT, UPDATE ON `{settings.db_name}`.rowferry_runs TO %s@%s", user)
+        db.run(admin, f"REVOKE {APP_RIGHTS} ON `{schema}`.* FROM %s@%s", user)
+        yield
+    finally:
+        db.run(admin, f"GRANT {APP_RIGHTS} ON `{schema}`.* TO %s@%s", user)
+        db.run(admin, f"REVOKE SELECT, INSERT, UPDATE ON `{settings.db_name}`.rowferry_runs FROM %s@%s", user)
 
 
 def test_a_batch_that_failed_says_why_in_the_run_though_step_functions_does_not(functions: Functions) -> None:

@@ -130,3 +130,4 @@ def test_losers_of_their_key_have_a_copy_of_their_own(pipeline: Pipeline) -> Non
 
 def test_without_a_formula_there_is_no_copy(pipeline: Pipeline) -> None:
     assert pipeline.migrate("raw/jobs.csv", "1,A\n2,\n")["view_keys"] == []
+    assert pipeline.migrate("raw/jobs.csv", "-1,A\n-12.50,B\n")["view_keys"] == [], "a minus of a number"

@@ -9,7 +9,9 @@ import pytest
 
 from rowferry import ledger
 from rowferry.db import Connection
+from rowferry.errors import NotFound
 from rowferry.plan import Uploaded
+from rowferry.s3 import Bucket
 from tests.integration.pipeline import Pipeline
 
 MEBIBYTE = 1024 * 1024
@@ -41,6 +43,40 @@ def test_a_gz_is_inflated_and_moved_as_it_came(pipeline: Pipeline, name: str) ->
     report = pipeline.migrate(f"raw/{name}", body)
     assert report["inserted"] == 2
     assert pipeline.bucket.read_all(f"processed/{name}") == body
+
+
+class WithdrawingBucket(Bucket):
+    """Somebody deletes a file's versions for good at the moment when the run is about to copy it."""
+
+    def __init__(self, bucket: Bucket, key: str) -> None:
+        super().__init__(bucket.name, bucket._client)
+        self._key = key
+
+    def exists(self, key: str) -> bool:
+        for version in self.versions_of(self._key):
+            self.delete(version)
+        return super().exists(key)
+
+
+@pytest.mark.parametrize("name", ["departments.csv", "departments.csv.gz"])
+def test_a_file_that_is_deleted_before_its_copy_is_not_called_empty(pipeline: Pipeline, name: str) -> None:
+    uploaded = pipeline.upload(f"raw/{name}", gzip.compress(b"1,A\n") if name.endswith(".gz") else b"1,A\n")
+    pipeline.bucket = WithdrawingBucket(pipeline.bucket, f"raw/{name}")
+    with pytest.raises(NotFound, match=r"was deleted before the run had copied it; .* has to be uploaded again"):
+        pipeline.plan(uploaded)
+
+
+def test_a_gz_that_is_deleted_meanwhile_ends_where_the_report_says(pipeline: Pipeline) -> None:
+    id = pipeline.plan(pipeline.upload("raw/departments.csv.gz", gzip.compress(b"1,A\n"))).run
+    for version in pipeline.bucket.versions_of("raw/departments.csv.gz"):
+        pipeline.bucket.delete(version)
+    pipeline.validate(id)
+    assert pipeline.reconcile(id) == "load"
+    assert pipeline.turn(id)
+    pipeline.load(id)
+    report = pipeline.summarise(id)
+    assert list(pipeline.places()) == [report["moved_to"]] == ["processed/departments.csv"]
+    assert pipeline.bucket.read_all(report["moved_to"]) == b"1,A\n"
 
 
 def test_a_folder_is_ignored_and_stays(pipeline: Pipeline) -> None:
@@ -194,6 +230,21 @@ def test_every_code_of_a_reject_file_can_be_corrected_and_uploaded_as_it_is(pipe
     again = pipeline.migrate("raw/hired_employees-corrected.csv", text.getvalue())
     assert (again["read"], again["inserted"], again["rejected"]) == (9, 9, 0)
     assert [row[0] for row in pipeline.table("hired_employees")] == list(range(1, 11))
+
+
+@pytest.mark.parametrize(
+    "record", ['1,A,"' + 'x""' * 1_300_000 + '"', '1,"A"x' + '"' * 2_500_000, "x," + "y" * 4_194_200]
+)
+def test_a_record_that_would_be_too_long_with_its_reject_is_named_and_left_out(pipeline: Pipeline, record: str) -> None:
+    report = pipeline.migrate("raw/departments.csv", f"5,E\n{record}\n2,\n")
+    assert (report["inserted"], report["rejected"]) == (1, 2)
+    text = pipeline.bucket.read_all(report["rejects_key"])
+    (long, short) = pipeline.rejects(report)
+    assert (long["id"], long["name"], long["_raw"], long["_line"]) == ("", "", "", "2")
+    assert long["_message"].endswith("so its fields are left out here: they are on this line of the uploaded file")
+    assert short["_message"] == "line 3: name is empty"
+    again = pipeline.migrate("raw/departments-again.csv", text.replace(b"2,,3", b"2,B,3"))
+    assert (again["read"], again["inserted"], again["rejected"]) == (2, 1, 1)
 
 
 def test_an_uncorrected_reject_file_comes_back_whole(pipeline: Pipeline) -> None:
