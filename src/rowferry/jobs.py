@@ -130,19 +130,28 @@ def confirm(conn: Connection, id: str) -> None:
 
 
 def finish(conn: Connection, id: str, result: Any) -> None:
-    """Ends a job well."""
-    _end(conn, id, "done", None, result)
+    """Ends a job well.
+
+    Raises: Busy where it was taken for dead: the job stays failed.
+    """
+    if not _end(conn, id, "done", None, result, ("running",)):
+        raise Busy(f"job {id} was silent for too long, so that it was taken for dead; nothing was changed")
+
+
+def finish_what_is_complete(conn: Connection, id: str, result: Any) -> None:
+    """Ends a job well whose work is there for good, also where it was taken for dead at the last moment."""
+    _end(conn, id, "done", None, result, ("running", "failed"))
 
 
 def fail(conn: Connection, id: str, reason: str) -> None:
-    _end(conn, id, "failed", reason, None)
+    _end(conn, id, "failed", reason, None, ("running",))
 
 
-def _end(conn: Connection, id: str, status: str, reason: str | None, result: Any) -> None:
-    sql = """
+def _end(conn: Connection, id: str, status: str, reason: str | None, result: Any, only_from: Sequence[str]) -> bool:
+    sql = f"""
         UPDATE rowferry_jobs SET status = %s, reason = %s, result = %s, finished_at = UTC_TIMESTAMP(6)
-        WHERE id = %s AND status = 'running'"""
-    db.run(conn, sql, (status, reason, None if result is None else json.dumps(result), id))
+        WHERE id = %s AND status IN ({", ".join(["%s"] * len(only_from))})"""
+    return db.run(conn, sql, (status, reason, None if result is None else json.dumps(result), id, *only_from)) == 1
 
 
 def bury(conn: Connection) -> None:
@@ -169,6 +178,15 @@ def read(conn: Connection, id: str) -> Job:
     if row is None:
         raise NotFound(f"there is no job {id}")
     return _job(row)
+
+
+def is_done(conn: Connection, id: str) -> bool:
+    """Whether a job ended well. Waits for a transaction of the job's that is being committed or rolled back.
+
+    Raises: Contention where that takes longer than a wait for a lock.
+    """
+    found = db.row(conn, "SELECT status FROM rowferry_jobs WHERE id = %s FOR SHARE", (id,))
+    return bool(found and found["status"] == "done")
 
 
 def running(conn: Connection) -> Mapping[str, Job]:

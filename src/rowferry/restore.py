@@ -153,7 +153,7 @@ class _Work:
 
     def rehearse(self, targets: Sequence[Target]) -> list[Restored]:
         self._prepare(targets)
-        families.refuse_orphans(self.conn, self.family, targets)
+        families.refuse_orphans(self.conn, self.family, targets, self.tick)
         return [_restored(target, self._classified(target)[0]) for target in targets]
 
     def carry_out(self, targets: Sequence[Target], id: str) -> list[Restored]:
@@ -175,19 +175,19 @@ class _Work:
             families.make_notes(self.conn, self.family, target)
             if not target.direct:
                 shadow.load(self.conn, self.bucket, target, self.tick)
-                families.collect_references(self.conn, self.family, target)
+                families.collect_references(self.conn, self.family, target, self.tick)
 
     def _write(self, targets: Sequence[Target]) -> list[Restored]:
         """Within the transaction: parents' new rows before children's, then children's old rows before parents'."""
         counts = {target.name: self._loaded(target) for target in targets if target.direct}
-        families.refuse_orphans(self.conn, self.family, targets)
+        families.refuse_orphans(self.conn, self.family, targets, self.tick)
         ranges = dict[str, Sequence[_Part]]()
         for target in targets:
             if target.direct:
-                families.hold_parents(self.conn, self.family, target)
+                families.hold_parents(self.conn, self.family, target, self.tick)
             else:
                 would, ranges[target.name] = self._classified(target)
-                with families.held(self.conn, self.family, target):
+                with families.held(self.conn, self.family, target, self.tick):
                     done = self._upserted(target, ranges[target.name])
                 counts[target.name] = replace(done, unchanged=would.unchanged)
         for target in reversed(targets):
@@ -197,12 +197,12 @@ class _Work:
     def _loaded(self, target: Target) -> Counts:
         with db.foreign_keys_unchecked(self.conn):
             shadow.fill(self.conn, self.bucket, target, target.name, self.tick)
-        families.collect_references(self.conn, self.family, target)
+        families.collect_references(self.conn, self.family, target, self.tick)
         return Counts(inserted=target.manifest.rows)
 
     def _classified(self, target: Target) -> tuple[Counts, Sequence["_Part"]]:
         """What would be done, altogether and in each range of keys in which there is something to do."""
-        shadow.forget(self.conn, target)
+        shadow.forget(self.conn, target, self.tick)
         whole, parts = Counts(), []
         for part in shadow.ranges(self.conn, [target.name, target.shadow], target.table.key, self.tick):
             would = shadow.classify(self.conn, target, part)

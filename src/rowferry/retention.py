@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rowferry import backup, jobs
 from rowferry.backup import Manifest
 from rowferry.db import Connection
+from rowferry.jobs import Tick
 from rowferry.s3 import Bucket, Version
 
 GRACE = dt.timedelta(hours=1)
@@ -30,12 +31,14 @@ class Removed:
     uploads: int = 0
 
 
-def sweep(conn: Connection, bucket: Bucket, table: str, retention: Retention, now: dt.datetime) -> Removed:
+def sweep(
+    conn: Connection, bucket: Bucket, table: str, retention: Retention, now: dt.datetime, tick: Tick = lambda: None
+) -> Removed:
     """Removes a table's backups that need not stay, incomplete ones and uploads that nobody is at work on.
 
     Of each the manifest goes first: what is left when this is broken off is incomplete, and goes next time.
 
-    Raises: StorageUnavailable, DatabaseUnavailable.
+    Raises: StorageUnavailable, DatabaseUnavailable, OutOfTime.
     """
     complete = backup.complete(bucket, table)
     readable, _ = backup.readable(bucket, table, complete)
@@ -46,6 +49,7 @@ def sweep(conn: Connection, bucket: Bucket, table: str, retention: Retention, no
     gone = [id for id in versions if jobs.is_id(id) and id not in stay and (id in complete or _old(id, now))]
     for id in gone:
         for version in sorted(versions[id], key=lambda version: version.key.endswith("data.avro")):
+            tick()
             bucket.delete(version)
     incomplete = tuple(id for id in gone if id not in complete)
     return Removed(tuple(id for id in gone if id in complete), incomplete, _give_up(bucket, table, stay, now))

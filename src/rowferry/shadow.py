@@ -24,7 +24,7 @@ from rowferry.values import Text
 PART_BYTES = 8 * 1024**2
 """Of text, to one LOAD DATA: no local file is larger, but by a block."""
 RANGE_ROWS = 50_000
-"""Keys to one statement: it ends long before a connection's patience does."""
+"""Keys to one statement: it ends long before a connection's patience does, and a job's lease."""
 
 
 @dataclass(frozen=True)
@@ -233,9 +233,15 @@ def classify(conn: Connection, target: Target, part: Range) -> Counts:
     return Counts(new, changed - new, there - (wanted - new), wanted - changed)
 
 
-def forget(conn: Connection, target: Target) -> None:
+def forget(conn: Connection, target: Target, tick: Tick) -> None:
     """The keys that `classify` noted."""
-    db.run(conn, f"DELETE FROM `{target.changes}`")
+    empty(conn, target.changes, tick)
+
+
+def empty(conn: Connection, name: str, tick: Tick) -> None:
+    """Deletes what is in a temporary table with the key `k`; TRUNCATE would commit."""
+    for part in ranges(conn, [name], "k", tick):
+        db.run(conn, f"DELETE FROM `{name}` WHERE {part.sql('k')}")
 
 
 def _count(conn: Connection, name: str, where: str) -> int:

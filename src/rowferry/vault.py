@@ -13,7 +13,7 @@ from rowferry import db, jobs, ledger
 from rowferry.backup import Manifest, backup
 from rowferry.config import Settings
 from rowferry.db import Connection
-from rowferry.errors import RowferryError
+from rowferry.errors import Contention, RowferryError
 from rowferry.jobs import Job, Tick
 from rowferry.restore import Order, restore
 from rowferry.retention import Retention, sweep
@@ -54,15 +54,14 @@ def carry_out_backup(
         result: dict[str, Any] = {"backups": [_summary(manifest) for manifest in manifests], "removed": {}}
         try:
             if retention:
-                result["removed"] = {table.name: _swept(conn, bucket, table.name, retention) for table in tables}
+                result["removed"] = {
+                    table.name: asdict(sweep(conn, bucket, table.name, retention, dt.datetime.now(dt.UTC), tick))
+                    for table in tables
+                }
         except RowferryError as error:
             result["not_removed"] = f"{type(error).__name__}: {error}"
-        jobs.finish(conn, id, result)
+        jobs.finish_what_is_complete(conn, id, result)
         return jobs.read(conn, id)
-
-
-def _swept(conn: Connection, bucket: Bucket, table: str, retention: Retention) -> dict[str, Any]:
-    return asdict(sweep(conn, bucket, table, retention, dt.datetime.now(dt.UTC)))
 
 
 def carry_out_restore(settings: Settings, bucket: Bucket, id: str, order: Order, ends: float | None = None) -> Job:
@@ -80,9 +79,15 @@ def carry_out_restore(settings: Settings, bucket: Bucket, id: str, order: Order,
 
 
 def _is_done(settings: Settings, id: str) -> bool:
-    """It may be, where only the answer to the commit was lost."""
-    with db.session(settings) as conn:
-        return jobs.read(conn, id).status == "done"
+    """It may be, where only the answer to the commit was lost; a large one may still be going on."""
+    for _ in range(_LOOKS):
+        with suppress(Contention), db.session(settings) as conn:
+            return jobs.is_done(conn, id)
+    return False
+
+
+_LOOKS = 6
+"""Each waits for 20 seconds, as every wait for a lock."""
 
 
 def _summary(manifest: Manifest) -> dict[str, Any]:

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from local.mysql import MySQLServer
-from rowferry import avro, backup, db, jobs, ledger, restore
+from rowferry import avro, backup, db, jobs, ledger, restore, shadow
 from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.errors import (
@@ -33,6 +33,7 @@ from rowferry.restore import Order
 from rowferry.s3 import Bucket
 from rowferry.shadow import RANGE_ROWS
 from rowferry.tables import Table, table_named
+from rowferry.vault import carry_out_backup, carry_out_restore
 from tests.integration.pipeline import Pipeline
 from tests.integration.vault import Vault
 
@@ -146,6 +147,44 @@ def test_more_than_one_range_of_keys_is_restored_exactly(vault: Vault) -> None:
     vault.fill("departments", [(i, "New") for i in range(1_000_000, 1_000_050)])
     assert vault.restore("departments", id=id) == {"departments": (59_991, 41, 50, rows - 59_991 - 41)}
     assert vault.checksum("departments") == before
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_no_statement_of_a_restore_looks_at_more_than_a_few_ranges_of_rows(
+    vault: Vault, server: MySQLServer, monkeypatch: pytest.MonkeyPatch, emptied: bool
+) -> None:
+    """So none outlives the connection's patience, however large a table is."""
+    rows = 4_000
+    monkeypatch.setattr(shadow, "RANGE_ROWS", rows // 10)
+    vault.fill("departments", [(i, "D") for i in range(1, rows + 1)])
+    vault.fill("jobs", [(1, "J")])
+    vault.fill("hired_employees", [(i, "E", "2021-01-01", i, 1) for i in range(1, rows + 1)])
+    id = vault.back_up()
+    with closing(server.connect("root")) as root, root.cursor() as cursor:
+        cursor.execute("TRUNCATE TABLE performance_schema.events_statements_summary_by_digest")
+        vault.run("DELETE FROM hired_employees WHERE department_id > 20")
+        vault.run("UPDATE departments SET name = 'x' WHERE id % 2" if not emptied else "SELECT 1")
+        vault.run("DELETE FROM departments WHERE id > 20")
+        with pytest.raises(WouldOrphan, match=f": {rows - 20}; the first hired_employees.id: 21, 22, 23, 24, 25;"):
+            vault.restore("hired_employees", id=id)
+        if emptied:
+            vault.run("DELETE FROM hired_employees", "DELETE FROM departments")
+        vault.restore(*ALL, id=id, dry_run=True)
+        vault.restore(*ALL, id=id)
+        vault.fill("departments", [(i, "New") for i in range(rows + 1, 2 * rows)])
+        vault.fill("hired_employees", [(i, "New", "2021-01-01", i, 1) for i in range(rows + 1, 2 * rows)])
+        with pytest.raises(WouldOrphan, match=f": {rows - 1}; the first departments.id: {rows + 1}, "):
+            vault.restore("departments", id=id)
+        vault.restore(*ALL, id=id)
+        cursor.execute(
+            "SELECT digest_text, CAST(sum_rows_examined / count_star AS UNSIGNED) AS mean FROM"
+            " performance_schema.events_statements_summary_by_digest WHERE schema_name = %s AND digest_text LIKE %s"
+            " ORDER BY mean DESC",
+            (vault.settings.db_name, "%rowferry_%"),
+        )
+        found = cursor.fetchall()
+    assert len(found) > 20
+    assert [(text, mean) for text, mean in found if mean > 4 * rows // 10] == []
 
 
 # --- which backup, which table ---------------------------------------------------------------------------------------
@@ -505,6 +544,43 @@ def test_a_silent_restore_blocks_nobody_for_ever_and_writes_nothing_when_it_wake
     assert jobs.read(conn, silent).reason == "its process ended or fell silent; nothing was changed"
 
 
+class BuryingBucket(Bucket):
+    """At an object whose key ends so, the job is taken for dead by somebody else."""
+
+    def __init__(self, vault: Vault, ending: str) -> None:
+        super().__init__(vault.bucket.name, vault.bucket._client)
+        self._vault, self._ending = vault, ending
+
+    def read(self, key: str, version: str | None = None) -> BinaryIO:
+        self._bury(key)
+        return super().read(key, version)
+
+    def write(self, key: str, body: bytes) -> None:
+        self._bury(key)
+        super().write(key, body)
+
+    def _bury(self, key: str) -> None:
+        if key.endswith(self._ending):
+            self._vault.run("UPDATE rowferry_jobs SET status = 'failed', reason = 'silent' WHERE status = 'running'")
+
+
+def test_a_dry_run_that_is_taken_for_dead_while_it_works_says_so(vault: Vault) -> None:
+    vault.family()
+    order = Order(ALL, id=vault.back_up(), dry_run=True)
+    with pytest.raises(Busy, match="was silent for too long"):
+        carry_out_restore(vault.settings, BuryingBucket(vault, "data.avro"), vault.begin_restore(order), order)
+    assert (vault.jobs()[-1].status, vault.jobs()[-1].result) == ("failed", None)
+
+
+def test_a_backup_that_is_taken_for_dead_when_it_is_complete_is_done_all_the_same(vault: Vault) -> None:
+    vault.family()
+    id = vault.begin_backup("jobs")
+    job = carry_out_backup(vault.settings, BuryingBucket(vault, "manifest.json"), id)
+    assert (job.status, job.reason) == ("done", None)
+    assert job.result["backups"][0]["id"] == id
+    assert vault.restore("jobs", id=id) == {"jobs": (0, 0, 0, 2)}
+
+
 def test_a_restore_whose_session_ended_is_dead_at_once_and_one_that_is_yet_to_begin_is_not(vault: Vault) -> None:
     vault.family()
     order = Order(("departments",), id=vault.back_up("departments"))
@@ -576,6 +652,21 @@ def test_a_restore_that_is_writing_is_not_taken_for_dead(vault: Vault, pipeline:
         jobs.renew(conn, id)
         assert jobs.read(conn, id).status == "running"
     assert pipeline.turn(run)
+
+
+def test_whether_a_restore_is_done_is_known_when_its_commit_is_over(vault: Vault, conn: Connection) -> None:
+    vault.family()
+    id = vault.begin_restore(Order(("jobs",), id=vault.back_up("jobs")))
+    answers = list[bool]()
+    asks = threading.Thread(target=lambda: answers.append(jobs.is_done(conn, id)))
+    with db.session(vault.settings) as writing, db.transaction(writing):
+        jobs.hold(writing, id)
+        jobs.finish(writing, id, {"restored": []})
+        asks.start()
+        asks.join(1)
+        assert answers == []
+    asks.join(30)
+    assert answers == [True]
 
 
 def test_a_lease_is_renewed_while_a_job_works(vault: Vault, conn: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
