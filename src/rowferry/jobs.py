@@ -148,9 +148,10 @@ def fail(conn: Connection, id: str, reason: str) -> None:
 
 
 def _end(conn: Connection, id: str, status: str, reason: str | None, result: Any, only_from: Sequence[str]) -> bool:
+    marks = ", ".join(["%s"] * len(only_from))
     sql = f"""
         UPDATE rowferry_jobs SET status = %s, reason = %s, result = %s, finished_at = UTC_TIMESTAMP(6)
-        WHERE id = %s AND status IN ({", ".join(["%s"] * len(only_from))})"""
+        WHERE id = %s AND status IN ({marks})"""
     return db.run(conn, sql, (status, reason, None if result is None else json.dumps(result), id, *only_from)) == 1
 
 

@@ -41,9 +41,10 @@ REVIEWED = {
             "parent",
             "child",
         ),  # as they are
-        *("_noted(reference)", "parents", "absent", "without", "values", "marks", "rest", "_SHOWN"),  # made of those
+        *("_noted(reference)", "noted", "parents", "absent", "without", "values", "marks", "rest"),  # made of those
+        *("these", "value", "part.sql(f'`{target.table.key}`')", "left"),  # a Range's numbers, and a number
     },
-    "jobs.py": {"_LEASE", "LEASE_MINUTES", "_LOCK", "silent", "mine"},  # %s for each table
+    "jobs.py": {"_LEASE", "LEASE_MINUTES", "_LOCK", "silent", "mine", "marks"},  # %s for each value
     "load.py": {
         *(OF_A_TABLE | {"self._table.name", "self._table.key"}),
         *("marks", "others", "same or 'TRUE'"),  # %s for each value; comparisons made of columns' names
@@ -55,7 +56,15 @@ REVIEWED = {
     "shadow.py": {
         *("target.name", "target.shadow", "target.changes", "target.table.key", "name", "key", "columns", "definition"),
         *("avro.checksum_sql(schema, 's')", "_same(target)", "names", "theirs", "values", "rest"),  # of columns
-        *("RANGE_ROWS - 1", "after", "where", "part.sql('c.k')", "part.sql(f's.`{key}`')", "part.sql(f't.`{key}`')"),
+        *(
+            "RANGE_ROWS - 1",
+            "after",
+            "where",
+            "part.sql('k')",
+            "part.sql('c.k')",
+            "part.sql(f's.`{key}`')",
+            "part.sql(f't.`{key}`')",
+        ),
     },  # a Range holds numbers and writes them with :d
 }
 
