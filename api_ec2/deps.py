@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from api_ec2.access import Access
 from api_ec2.limits import Limits
-from rowferry import db
+from rowferry import db, ledger
 from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.errors import SettingError
@@ -55,9 +55,12 @@ BucketDep = Annotated[Bucket, Depends(bucket)]
 
 
 def session(request: Request, settings: SettingsDep) -> Iterator[Connection]:
-    """A database session for one request; a query has the time that the limits say."""
+    """A database session for one request; a query has the time that the limits say.
+
+    Raises: WrongSchema, DatabaseUnavailable.
+    """
     limits: Limits = request.app.state.limits
-    with db.session(settings) as conn:
+    with ledger.session(settings) as conn:
         db.run(conn, "SET SESSION max_execution_time = %s", (round(limits.query * 1_000),))
         yield conn
 

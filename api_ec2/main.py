@@ -28,6 +28,7 @@ from rowferry.errors import (
     TooLarge,
     UnknownTable,
 )
+from rowferry.ledger import WrongSchema
 
 log = logging.getLogger("uvicorn.error")
 
@@ -102,7 +103,8 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
     code = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
     if code == 500:
         log.error("%s %s failed: %s: %s", request.method, request.url.path, type(error).__name__, error)
-    detail = str(error) if code < 500 else "not available, try again" if code == 503 else "an internal error"
+    in_words = code < 500 or isinstance(error, WrongSchema)
+    detail = str(error) if in_words else "not available, try again" if code == 503 else "an internal error"
     return JSONResponse({"detail": detail}, code, {"Retry-After": "5"} if code == 503 else None)
 
 

@@ -3,7 +3,7 @@
 from aws_lambda_powertools.metrics import MetricUnit
 from pydantic import BaseModel, ConfigDict, Field
 
-from rowferry import db, vault
+from rowferry import ledger, vault
 from rowferry.retention import Retention
 from runtime import Answer, bucket, ends, handler, logger, metrics, settings
 
@@ -21,7 +21,7 @@ class Wanted(BaseModel):
 @handler(Wanted)
 def handle(event: Wanted) -> Answer:
     now = settings()
-    with db.session(now) as conn:
+    with ledger.session(now) as conn:
         id = vault.begin_backup(conn, event.tables)
     retention = Retention(event.keep, event.keep_days)
     job = vault.carry_out_backup(now, bucket(now.bucket), id, ends(), retention)

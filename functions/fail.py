@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rowferry import db, ledger
+from rowferry import ledger
 from rowferry.errors import DatabaseUnavailable, Never
 from runtime import Answer, handler, logger, settings
 
@@ -43,7 +43,7 @@ def record(event: Failure) -> None:
     A run that stays `running` with no execution at work on it keeps other files waiting until its lease runs out.
     """
     try:
-        with db.session(settings()) as conn:
+        with ledger.session(settings()) as conn:
             ledger.fail(conn, event.execution, event.reason, event.lasting)
     except Never as error:
         words = f"the run failed ({event.reason}), and that could not be recorded"

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from rowferry import db, ledger
+from rowferry import ledger
 from rowferry.load import load_batch
 from runtime import Answer, BatchEvent, bucket, handler, logger, settings
 
@@ -10,7 +10,7 @@ from runtime import Answer, BatchEvent, bucket, handler, logger, settings
 @handler(BatchEvent)
 def handle(event: BatchEvent) -> Answer:
     now = settings()
-    with db.session(now) as conn:
+    with ledger.session(now) as conn:
         totals = load_batch(conn, bucket(now.bucket), ledger.read(conn, event.run), event.batch)
     logger.info("loaded", extra={"batch": event.batch.batch, **asdict(totals)})
     return {"outcome": "loaded", "batch": event.batch.batch, **asdict(totals)}

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from pydantic import BaseModel, Field
 
-from rowferry import db
+from rowferry import ledger
 from rowferry.plan import Uploaded, plan
 from runtime import Answer, bucket, handler, logger, settings
 
@@ -38,7 +38,7 @@ def handle(event: Started) -> Answer:
     now = settings()
     found = event.detail.object
     uploaded = Uploaded(found.key, found.etag, found.version, event.detail.bucket.name)
-    with db.session(now) as conn:
+    with ledger.session(now) as conn:
         planned = plan(conn, bucket(now.bucket), uploaded, event.execution, now.options)
     logger.info("planned", extra=asdict(planned))
     return asdict(planned)

@@ -3,7 +3,7 @@
 import datetime as dt
 from dataclasses import asdict
 
-from rowferry import db, ledger
+from rowferry import ledger
 from rowferry.reconcile import reconcile
 from runtime import Answer, RunEvent, bucket, handler, logger, settings
 
@@ -11,7 +11,7 @@ from runtime import Answer, RunEvent, bucket, handler, logger, settings
 @handler(RunEvent)
 def handle(event: RunEvent) -> Answer:
     now = settings()
-    with db.session(now) as conn:
+    with ledger.session(now) as conn:
         reconciled = reconcile(conn, bucket(now.bucket), ledger.read(conn, event.run), dt.datetime.now(dt.UTC))
     logger.info("reconciled", extra=asdict(reconciled))
     return asdict(reconciled)

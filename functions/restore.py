@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, StrictBool
 
-from rowferry import db, vault
+from rowferry import ledger, vault
 from rowferry.restore import Moment, Order
 from runtime import Answer, bucket, ends, handler, logger, settings
 
@@ -23,7 +23,7 @@ class Wanted(BaseModel):
 def handle(event: Wanted) -> Answer:
     now = settings()
     order = Order(event.tables, event.id, event.before, event.into, event.dry_run)
-    with db.session(now) as conn:
+    with ledger.session(now) as conn:
         id = vault.begin_restore(conn, order)
     job = vault.carry_out_restore(now, bucket(now.bucket), id, order, ends())
     logger.info("restored", extra={"job": id, "dry_run": order.dry_run, "result": job.result})

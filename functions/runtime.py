@@ -19,9 +19,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rowferry import db, ledger
+from rowferry import ledger
 from rowferry.config import Settings
-from rowferry.errors import Never, RowferryError, StartAgain
+from rowferry.errors import DatabaseUnavailable, Never, RowferryError, StartAgain
 from rowferry.ledger import Totals
 from rowferry.s3 import Bucket
 from rowferry.split import Batch
@@ -106,12 +106,14 @@ def _answer(model: type[Event], act: Callable[[Event], Answer], event: Mapping[s
             _note(parsed, reason, lasting and not start_again)
         if lasting:
             return _failed(reason, start_again)
+        if isinstance(error, DatabaseUnavailable):  # of whichever kind: the state machine knows it by this name
+            raise DatabaseUnavailable(str(error)) from error
         raise
 
 
 def _note(event: BatchEvent, reason: str, lasting: bool) -> None:
     """Leaves word in the run's row: of a Map whose child failed Step Functions says that it failed, and not why."""
-    with suppress(RowferryError), db.session(settings()) as conn:
+    with suppress(RowferryError), ledger.session(settings()) as conn:
         ledger.note(conn, event.run, f"batch {event.batch.batch}: {reason}"[:2_000], lasting)
 
 

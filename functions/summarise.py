@@ -1,6 +1,6 @@
 """SummariseFunction: checks the books, writes rejects and report, moves the file."""
 
-from rowferry import db, ledger
+from rowferry import ledger
 from rowferry.ledger import Totals
 from rowferry.report import Report, summarise
 from runtime import Answer, RunEvent, bucket, count, handler, logger, settings
@@ -9,7 +9,7 @@ from runtime import Answer, RunEvent, bucket, count, handler, logger, settings
 @handler(RunEvent)
 def handle(event: RunEvent) -> Answer:
     now = settings()
-    with db.session(now) as conn:
+    with ledger.session(now) as conn:
         report = summarise(conn, bucket(now.bucket), ledger.read(conn, event.run), counted)
     logger.info("summarised", extra={"report": report})
     return {"outcome": "summarised", "report": report}

@@ -4,7 +4,7 @@ import datetime as dt
 
 from pydantic import BaseModel, Field
 
-from rowferry import db
+from rowferry import ledger
 from rowferry.s3 import Version
 from rowferry.sweep import sweep
 from runtime import Answer, bucket, handler, logger, settings
@@ -21,7 +21,7 @@ class Begun(BaseModel):
 def handle(event: Begun) -> Answer:
     now = settings()
     uploaded_before = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=event.older_than_minutes)
-    with db.session(now) as conn:
+    with ledger.session(now) as conn:
         swept = sweep(conn, bucket(now.bucket), uploaded_before, event.after or ("", ""))
     logger.info("swept", extra={"to_start": len(swept.versions), "more": swept.after is not None})
     return {

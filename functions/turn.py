@@ -2,13 +2,13 @@
 
 from dataclasses import asdict
 
-from rowferry import db, ledger
+from rowferry import ledger
 from runtime import Answer, RunEvent, handler, logger, settings
 
 
 @handler(RunEvent)
 def handle(event: RunEvent) -> Answer:
-    with db.session(settings()) as conn:
+    with ledger.session(settings()) as conn:
         run = ledger.read(conn, event.run)
         ledger.renew(conn, run.id, "Turn")
         turn = ledger.take_turn(conn, run)

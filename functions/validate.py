@@ -1,6 +1,6 @@
 """ValidateFunction: one batch through the validator API."""
 
-from rowferry import db, ledger
+from rowferry import ledger
 from rowferry.batch import validate_batch
 from rowferry.errors import NotFound
 from rowferry.files import RunFiles
@@ -12,7 +12,7 @@ from runtime import Answer, BatchEvent, bucket, handler, logger, settings
 @handler(BatchEvent)
 def handle(event: BatchEvent) -> Answer:
     now = settings()
-    with db.session(now) as conn:
+    with ledger.session(now) as conn:
         run = ledger.read(conn, event.run)
         ledger.renew(conn, run.id, "Validate")
     if run.dialect is None:

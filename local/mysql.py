@@ -74,7 +74,7 @@ class MySQLServer(BaseModel):
         server = cls(process=process, program=program.name, folder=home, port=port, ca=ca, **words)
         wait_until_ready(program.name, process, launch.log, server.answers)
         launch.statements.unlink()
-        server.make_ready(program)
+        server.make_ready()
         return server
 
     def start_again(self) -> Self:
@@ -94,9 +94,9 @@ class MySQLServer(BaseModel):
         except pymysql.MySQLError:
             return False
 
-    def make_ready(self, program: Program) -> None:
+    def make_ready(self) -> None:
         """Users, rights and tables as on RDS, by the same code. A stand-in has another way to change passwords."""
-        if program.is_mariadb:
+        if self.program.startswith("MariaDB"):
             with db.session(Settings.from_env(self.environment())) as conn:
                 schema.create(conn)
         else:

@@ -69,6 +69,11 @@ class Stack(BaseModel):
     def runs(self) -> bool:
         return self.holds_data() and bool(self.api and self.api.alive())
 
+    def bring_database_up_to_date(self) -> None:
+        """The tables of this release, where the stack was started by an older one."""
+        assert self.mysql
+        self.mysql.make_ready()
+
     def stop(self) -> None:
         """Ends the parts, last one first, and drops their data; the logs stay."""
         for part in (self.api, self.emulator, self.mysql):
@@ -123,10 +128,12 @@ def up(folder: Path, say: Say = print, allow_stand_in: bool = False, keeps: bool
     with locked(folder):
         stack = Stack.read(folder)
         if stack.runs():
+            stack.bring_database_up_to_date()
             say(f"the stack in {shown(folder)} is already running")
             return stack
         if stack.holds_data():
             say("the API is down: starting it again")
+            stack.bring_database_up_to_date()
         else:
             begin_afresh(stack, say)
             stack = Stack(folder=folder, started=datetime.now(UTC), keeps=keeps)

@@ -20,7 +20,14 @@ from pymysql.constants import CR, ER
 from pymysql.cursors import Cursor, DictCursor, SSCursor
 
 from rowferry.config import Settings
-from rowferry.errors import Contention, DatabaseError, DatabaseUnavailable, RowferryError, SettingError
+from rowferry.errors import (
+    Contention,
+    DatabaseError,
+    DatabaseUnavailable,
+    NoSuchTable,
+    RowferryError,
+    SettingError,
+)
 
 _IN_AT_ONCE = 5_000
 _STREAMED_AT_ONCE = 100
@@ -294,4 +301,5 @@ def _ours(error: pymysql.err.MySQLError) -> RowferryError:
         return DatabaseUnavailable(f"the database is not available (MySQL error {code}): {error.args[-1]}")
     if code in _QUOTING:
         return ValueRefused(f"MySQL error {code}: it quotes the statement or a value, so it is not shown")
-    return DatabaseError(f"MySQL error {code}: {error.args[-1]}")
+    kind = NoSuchTable if code == ER.NO_SUCH_TABLE else DatabaseError
+    return kind(f"MySQL error {code}: {error.args[-1]}")

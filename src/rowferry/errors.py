@@ -10,7 +10,8 @@ RowferryError
     ├── Refused               a file that can never load; `code` and a message for people
     ├── BadRequest            a caller's mistake: unknown table, a chunk too large, not CSV text
     ├── SettingError          an environment variable is missing or makes no sense
-    ├── DatabaseError         SQL that the server rejects: a table missing, a right missing
+    ├── DatabaseError         SQL that the server rejects: a right missing
+    │   └── NoSuchTable       a table missing
     ├── NotFound              an object, version or run that is not there
     ├── StartAgain            not by trying the step again, but when the run is started again later
     ├── BackupDamaged         what lies in S3 is not the backup that its manifest describes
@@ -79,6 +80,10 @@ class SettingError(Never):
 
 
 class DatabaseError(Never):
+    pass
+
+
+class NoSuchTable(DatabaseError):
     pass
 
 

@@ -7,85 +7,8 @@ from rowferry import db
 from rowferry.avro import Field, Schema
 from rowferry.db import Connection, Row
 from rowferry.errors import NotFound, SchemaDiffers
+from rowferry.ledger import migrations
 from rowferry.tables import TABLES, Table
-
-RUNS = """
-CREATE TABLE IF NOT EXISTS rowferry_runs (
-  id CHAR(32) CHARACTER SET ascii NOT NULL PRIMARY KEY,
-  claim BIGINT UNSIGNED NOT NULL AUTO_INCREMENT UNIQUE COMMENT 'the order of claims',
-  bucket VARCHAR(63) CHARACTER SET ascii NOT NULL,
-  object_key VARBINARY(1024) NOT NULL,
-  version_id VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  etag VARCHAR(255) CHARACTER SET ascii NOT NULL,
-  uploaded_at DATETIME(6) NOT NULL,
-  table_name VARCHAR(64) NOT NULL COMMENT 'empty: the path names no table',
-  kind VARCHAR(8) NOT NULL COMMENT 'load or check',
-  execution VARCHAR(512) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  status VARCHAR(16) NOT NULL COMMENT 'running, done, refused, gated, superseded, checked or failed',
-  stage VARCHAR(16) NOT NULL COMMENT 'the state that the run is in',
-  reason TEXT NULL COMMENT 'why it was refused, gated or failed',
-  lasting BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'it failed for a reason that starting it again does not cure',
-  starts INT UNSIGNED NOT NULL DEFAULT 1 COMMENT 'executions that have had it',
-  lease_until DATETIME(6) NOT NULL,
-  options JSON NOT NULL,
-  dialect JSON NULL,
-  records BIGINT UNSIGNED NULL COMMENT 'counted by Plan',
-  batches INT UNSIGNED NULL,
-  verdict JSON NULL COMMENT 'what Reconcile and the gate decided',
-  low_key BIGINT NULL,
-  high_key BIGINT NULL,
-  turn VARCHAR(8) NULL COMMENT 'waiting for or holding its range of keys',
-  report JSON NULL,
-  started_at DATETIME(6) NOT NULL,
-  claimed_at DATETIME(6) NOT NULL COMMENT 'by the execution that has it',
-  finished_at DATETIME(6) NULL,
-  KEY execution (execution),
-  KEY table_status (table_name, status),
-  KEY object_key (bucket, object_key(255))
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
-"""
-
-BATCHES = """
-CREATE TABLE IF NOT EXISTS rowferry_batches (
-  run_id CHAR(32) CHARACTER SET ascii NOT NULL,
-  batch INT UNSIGNED NOT NULL,
-  records BIGINT UNSIGNED NOT NULL,
-  inserted BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  updated BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  unchanged BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  rejected BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  withheld BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  would_insert BIGINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'of those withheld, for a check',
-  would_update BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  would_unchanged BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  rejects_key VARCHAR(1024) NULL COMMENT 'rejects that this batch found while loading',
-  committed_at DATETIME(6) NOT NULL,
-  PRIMARY KEY (run_id, batch),
-  CONSTRAINT rowferry_batches_run FOREIGN KEY (run_id) REFERENCES rowferry_runs (id)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
-"""
-
-JOBS = """
-CREATE TABLE IF NOT EXISTS rowferry_jobs (
-  id CHAR(29) CHARACTER SET ascii NOT NULL PRIMARY KEY COMMENT 'sorts by time; a backup has its own as its name',
-  kind VARCHAR(9) NOT NULL COMMENT 'backup, restore or rehearsal',
-  table_names VARCHAR(1024) NOT NULL COMMENT 'that it reads or writes, commas between',
-  status VARCHAR(8) NOT NULL COMMENT 'running, done or failed',
-  reason TEXT NULL COMMENT 'why it failed',
-  result JSON NULL,
-  lease_until DATETIME(6) NOT NULL,
-  guarded BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'it lives no longer than its session, which has a lock',
-  started_at DATETIME(6) NOT NULL,
-  finished_at DATETIME(6) NULL,
-  KEY status (status)
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
-"""
-
-TURNS = """
-CREATE TABLE IF NOT EXISTS rowferry_turns (
-  table_name VARCHAR(64) NOT NULL PRIMARY KEY COMMENT 'locked by whoever decides whose turn it is'
-) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
-"""
 
 
 def create_table(table: Table) -> str:
@@ -101,8 +24,12 @@ def create_table(table: Table) -> str:
 
 
 def create(conn: Connection) -> None:
-    """Makes every table that lacks, Rowferry's own ones too. Safe to repeat; changes no table that is there."""
-    for statement in (RUNS, BATCHES, JOBS, TURNS, *map(create_table, TABLES.values())):
+    """Makes every table that lacks; brings Rowferry's own ones to this release's version. Safe to repeat.
+
+    A table of tables.py that is there is left as it is.
+    """
+    migrations.migrate(conn)
+    for statement in map(create_table, TABLES.values()):
         db.run(conn, statement)
     db.run_many(conn, "INSERT IGNORE INTO rowferry_turns (table_name) VALUES (%s)", [(name,) for name in TABLES])
 
@@ -111,10 +38,7 @@ def missing(conn: Connection) -> list[str]:
     """The required tables that are not in the connection's database."""
     there = db.rows(conn, "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE()")
     names = {str(row["name"]) for row in there}
-    return [name for name in (*TABLES, *_OWN) if name not in names]
-
-
-_OWN = ("rowferry_runs", "rowferry_batches", "rowferry_jobs", "rowferry_turns")
+    return [name for name in (*TABLES, *migrations.TABLES) if name not in names]
 
 
 def differences(conn: Connection, tables: Iterable[Table] = TABLES.values()) -> list[str]:

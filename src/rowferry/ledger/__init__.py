@@ -1,0 +1,86 @@
+"""Runs and their batches in MySQL: claims, leases, locks on ranges of keys, the books, and the tables for all that.
+
+A run is one version of one object. Everything that decides what "batch 3" means or what becomes of its rows is written
+once and then only read: options at the claim, the plan's counts, Reconcile's verdict with the gate's decision. The
+package knows MySQL through rowferry.db; it knows nothing of files, S3, Lambda or HTTP.
+"""
+
+from rowferry.ledger.batch_rows import batch, batches, close_batch, open_batch, withhold
+from rowferry.ledger.history import Progress, newest, progress
+from rowferry.ledger.key_ranges import (
+    RETRIED_MINUTES,
+    Turn,
+    TurnBlocked,
+    TurnLost,
+    check_turn,
+    patience,
+    superseded_by,
+    take_tables,
+    take_turn,
+)
+from rowferry.ledger.migrations import WrongSchema, session
+from rowferry.ledger.model import Claim, Gate, LedgerRow, Run, Totals, Verdict, Would, run_id
+from rowferry.ledger.runs import (
+    LEASE_MINUTES,
+    claim,
+    fail,
+    finish,
+    keep_plan,
+    keep_verdict,
+    newer_done,
+    note,
+    of_execution,
+    of_object,
+    read,
+    renew,
+    stamps,
+    status_of,
+    to_start_again,
+    unfinished_run,
+)
+
+__all__ = [
+    "LEASE_MINUTES",
+    "RETRIED_MINUTES",
+    "Claim",
+    "Gate",
+    "LedgerRow",
+    "Progress",
+    "Run",
+    "Totals",
+    "Turn",
+    "TurnBlocked",
+    "TurnLost",
+    "Verdict",
+    "Would",
+    "WrongSchema",
+    "batch",
+    "batches",
+    "check_turn",
+    "claim",
+    "close_batch",
+    "fail",
+    "finish",
+    "keep_plan",
+    "keep_verdict",
+    "newer_done",
+    "newest",
+    "note",
+    "of_execution",
+    "of_object",
+    "open_batch",
+    "patience",
+    "progress",
+    "read",
+    "renew",
+    "run_id",
+    "session",
+    "stamps",
+    "status_of",
+    "superseded_by",
+    "take_tables",
+    "take_turn",
+    "to_start_again",
+    "unfinished_run",
+    "withhold",
+]

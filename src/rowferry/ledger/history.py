@@ -1,0 +1,48 @@
+"""The history of runs: each run with what its batches add up to so far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rowferry import db
+from rowferry.db import Connection, Row
+from rowferry.errors import NotFound
+from rowferry.ledger.batch_rows import SUM_NAMES
+from rowferry.ledger.model import Run, Totals
+from rowferry.ledger.runs import NAMES, run_of
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A run with what its ledger says so far. `batches_done`: those that are in the books."""
+
+    claim: int
+    run: Run
+    totals: Totals
+    batches_done: int
+
+
+def newest(conn: Connection, limit: int, before: int | None = None) -> Sequence[Progress]:
+    """The newest runs first; `before`: only those with an older claim."""
+    where = "SELECT * FROM rowferry_runs WHERE claim < %s ORDER BY claim DESC LIMIT %s"
+    found = db.rows(conn, _PROGRESS.format(where), (before or 2**63 - 1, limit))
+    return list(map(_progress, found))
+
+
+def progress(conn: Connection, id: str) -> Progress:
+    """Raises: NotFound."""
+    row = db.row(conn, _PROGRESS.format("SELECT * FROM rowferry_runs WHERE id = %s"), (id,))
+    if row is None:
+        raise NotFound(f"there is no run {id}")
+    return _progress(row)
+
+
+def _progress(row: Row) -> Progress:
+    totals = Totals(*(int(row[f"sum_{name}"]) for name in SUM_NAMES))
+    return Progress(int(row["claim"]), run_of(row), totals, int(row["done"]))
+
+
+_PROGRESS = (
+    f"SELECT r.claim, {', '.join(f'ANY_VALUE(r.{name}) AS {name}' for name in NAMES)}, COUNT(b.batch) AS done, "
+    + ", ".join(f"COALESCE(SUM(b.{name}), 0) AS sum_{name}" for name in SUM_NAMES)
+    + " FROM ({}) r LEFT JOIN rowferry_batches b ON b.run_id = r.id GROUP BY r.id, r.claim ORDER BY r.claim DESC"
+)

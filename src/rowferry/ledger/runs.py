@@ -1,0 +1,232 @@
+"""Runs: claimed, renewed, read, decided once, ended. A run is one version of one object."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rowferry import db
+from rowferry.config import Options
+from rowferry.db import Connection, Row
+from rowferry.errors import NotFound
+from rowferry.ledger.batch_rows import has_batches
+from rowferry.ledger.model import Claim, Run, Verdict, Would, run_id
+from rowferry.parse import Dialect
+
+LEASE_MINUTES = 10
+
+
+def claim(conn: Connection, wanted: Claim) -> bool:
+    """Makes the run this execution's own, or finds that it is; False where another holds it or it is finished.
+
+    An unfinished run is taken over when it failed, when its lease ran out, or by the execution that has it.
+    """
+    with db.transaction(conn):
+        return _insert_run(conn, wanted) or _take_over(conn, wanted)
+
+
+def _insert_run(conn: Connection, wanted: Claim) -> bool:
+    sql = f"""
+        INSERT INTO rowferry_runs (id, bucket, object_key, version_id, etag, uploaded_at, table_name, kind,
+          execution, status, stage, lease_until, options, started_at, claimed_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'running', 'Plan', {_LEASE}, %s, UTC_TIMESTAMP(6),
+          UTC_TIMESTAMP(6))
+        ON DUPLICATE KEY UPDATE id = rowferry_runs.id"""
+    values = (wanted.id, wanted.bucket, wanted.key.encode(), wanted.version, wanted.etag, wanted.uploaded_at)
+    options = json.dumps(asdict(wanted.options))
+    return db.run(conn, sql, (*values, wanted.table, wanted.kind, wanted.execution, options)) == 1
+
+
+def _take_over(conn: Connection, wanted: Claim) -> bool:
+    sql = f"""
+        UPDATE rowferry_runs SET starts = starts + (execution <> %s),
+          claimed_at = IF(execution = %s, claimed_at, UTC_TIMESTAMP(6)), execution = %s,
+          status = 'running', reason = NULL, lasting = FALSE,
+          finished_at = NULL, lease_until = {_LEASE}
+        WHERE id = %s AND status IN ('running', 'failed')
+          AND (status = 'failed' OR execution = %s OR lease_until < UTC_TIMESTAMP(6))"""
+    return db.run(conn, sql, (*[wanted.execution] * 3, wanted.id, wanted.execution)) == 1
+
+
+_LEASE = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_MINUTES} MINUTE"
+
+
+def renew(conn: Connection, id: str, stage: str) -> None:
+    """Renews a run's lease where a fifth of it is gone, and says which state the run is in."""
+    due = f"""
+        SELECT 1 FROM rowferry_runs WHERE id = %s AND status = 'running'
+          AND (stage <> %s OR lease_until < {_LEASE} - INTERVAL {LEASE_MINUTES // 5} MINUTE)"""
+    if db.row(conn, due, (id, stage)):  # asked first: an UPDATE would wait for each batch that is being written
+        sql = f"UPDATE rowferry_runs SET lease_until = {_LEASE}, stage = %s WHERE id = %s AND status = 'running'"
+        db.run(conn, sql, (stage, id))
+
+
+def read(conn: Connection, id: str) -> Run:
+    """Raises: NotFound."""
+    row = db.row(conn, f"SELECT {_COLUMNS} FROM rowferry_runs WHERE id = %s", (id,))
+    if row is None:
+        raise NotFound(f"there is no run {id}")
+    return run_of(row)
+
+
+def of_execution(conn: Connection, execution: str) -> Run | None:
+    """The run that an execution has claimed."""
+    row = db.row(conn, f"SELECT {_COLUMNS} FROM rowferry_runs WHERE execution = %s", (execution,))
+    return run_of(row) if row else None
+
+
+def stamps(conn: Connection, bucket: str, key: str) -> Mapping[str, dt.datetime]:
+    """By version, when it was uploaded, of all versions of an object that have had a run (`plan.in_order`)."""
+    sql = "SELECT version_id, uploaded_at FROM rowferry_runs WHERE bucket = %s AND object_key = %s"
+    found = db.rows(conn, sql, (bucket, key.encode()))
+    return {row["version_id"]: _utc(row["uploaded_at"]) for row in found}
+
+
+def of_object(conn: Connection, bucket: str, key: str, etag: str, version: str | None) -> str | None:
+    """The newest run that has had a version of an object: the named version, or one with the etag."""
+    sql = "SELECT id FROM rowferry_runs WHERE bucket = %s AND object_key = %s AND {} = %s ORDER BY claim DESC LIMIT 1"
+    column, value = ("version_id", version) if version else ("etag", etag.strip('"'))
+    row = db.row(conn, sql.format(column), (bucket, key.encode(), value))
+    return str(row["id"]) if row else None
+
+
+def newer_done(conn: Connection, run: Run) -> str | None:
+    """The version of a newer upload under the same key that has been loaded."""
+    sql = """
+        SELECT version_id FROM rowferry_runs WHERE bucket = %s AND object_key = %s AND status = 'done' AND kind = 'load'
+          AND uploaded_at > %s LIMIT 1"""
+    row = db.row(conn, sql, (run.bucket, run.key.encode(), run.uploaded_at))
+    return str(row["version_id"]) if row else None
+
+
+def unfinished_run(conn: Connection, table: str) -> str | None:
+    """The key of a file of a table whose run is going on."""
+    sql = "SELECT object_key FROM rowferry_runs WHERE table_name = %s AND status = 'running' AND kind = 'load' LIMIT 1"
+    row = db.row(conn, sql, (table,))
+    return row["object_key"].decode() if row else None
+
+
+def status_of(conn: Connection, bucket: str, key: str, version: str) -> str | None:
+    """The status of a version's run, None where it has none."""
+    row = db.row(conn, "SELECT status FROM rowferry_runs WHERE id = %s", (run_id(bucket, key, version),))
+    return str(row["status"]) if row else None
+
+
+def to_start_again(conn: Connection, bucket: str, max_starts: int) -> Sequence[Run]:
+    """Runs that failed for a reason that may pass, or died; each gets so many executions at most."""
+    sql = f"""
+        SELECT {_COLUMNS} FROM rowferry_runs WHERE bucket = %s AND starts < %s AND (status = 'failed' AND NOT lasting
+          OR status = 'running' AND lease_until < UTC_TIMESTAMP(6) - INTERVAL {LEASE_MINUTES // 2} MINUTE)"""
+    return list(map(run_of, db.rows(conn, sql, (bucket, max_starts))))
+
+
+NAMES = [
+    "id",
+    "bucket",
+    "object_key",
+    "version_id",
+    "etag",
+    "uploaded_at",
+    "table_name",
+    "kind",
+    "execution",
+    "status",
+    "stage",
+    "reason",
+    "options",
+    "dialect",
+    "records",
+    "batches",
+    "verdict",
+    "report",
+    "started_at",
+    "claimed_at",
+    "finished_at",
+]
+_COLUMNS = ", ".join(NAMES)
+
+
+def run_of(row: Row) -> Run:
+    verdict = json.loads(row["verdict"]) if row["verdict"] else None
+    dialect = json.loads(row["dialect"]) if row["dialect"] else None
+    return Run(
+        id=row["id"],
+        bucket=row["bucket"],
+        key=row["object_key"].decode(),
+        version=row["version_id"],
+        etag=row["etag"],
+        uploaded_at=_utc(row["uploaded_at"]),
+        table=row["table_name"],
+        kind=row["kind"],
+        execution=row["execution"],
+        status=row["status"],
+        stage=row["stage"],
+        reason=row["reason"],
+        options=Options(**json.loads(row["options"])),
+        dialect=Dialect(dialect["delimiter"], tuple(dialect["columns"])) if dialect else None,
+        records=row["records"],
+        batches=row["batches"],
+        verdict=_verdict(verdict) if verdict else None,
+        report=json.loads(row["report"]) if row["report"] else None,
+        started_at=_utc(row["started_at"]),
+        claimed_at=_utc(row["claimed_at"]),
+        finished_at=_utc(row["finished_at"]) if row["finished_at"] else None,
+    )
+
+
+def _utc(moment: dt.datetime) -> dt.datetime:
+    return moment.replace(tzinfo=dt.UTC)
+
+
+def _verdict(stored: dict[str, Any]) -> Verdict:
+    batches = {int(batch): int(count) for batch, count in stored.pop("batches").items()}
+    would = {int(batch): Would(**counts) for batch, counts in stored.pop("would").items()}
+    return Verdict(**stored, batches=batches, would=would)
+
+
+def keep_plan(conn: Connection, id: str, dialect: Dialect, records: int, batches: int) -> None:
+    """Writes what Plan found; what was written first stays."""
+    sql = """
+        UPDATE rowferry_runs SET dialect = %s, records = %s, batches = %s WHERE id = %s AND records IS NULL"""
+    db.run(conn, sql, (json.dumps(asdict(dialect)), records, batches, id))
+
+
+def keep_verdict(conn: Connection, id: str, verdict: Verdict) -> Verdict:
+    """Writes Reconcile's verdict, or finds the one that was written first; answers the one that holds."""
+    sql = "UPDATE rowferry_runs SET verdict = %s, low_key = %s, high_key = %s WHERE id = %s AND verdict IS NULL"
+    db.run(conn, sql, (json.dumps(asdict(verdict)), verdict.low_key, verdict.high_key, id))
+    kept = read(conn, id).verdict
+    if kept is None:
+        raise NotFound(f"run {id} has no verdict")
+    return kept
+
+
+def finish(conn: Connection, id: str, status: str, reason: str | None, report: Mapping[str, Any]) -> bool:
+    """Ends a run: its report is kept, its range of keys is free. A repeat changes nothing, and answers False."""
+    sql = """
+        UPDATE rowferry_runs SET status = %s, stage = 'Finished', reason = %s, report = %s, turn = NULL,
+          finished_at = UTC_TIMESTAMP(6) WHERE id = %s AND status IN ('running', 'failed')"""
+    return db.run(conn, sql, (status, reason, json.dumps(report), id)) == 1
+
+
+def note(conn: Connection, id: str, reason: str | None, lasting: bool = False) -> None:
+    """Says on a running run what stands in its way; the next note, its end or its next claim replaces that.
+
+    `lasting`: starting the run again changes nothing; that stays until its next claim.
+    """
+    sql = "UPDATE rowferry_runs SET reason = %s, lasting = lasting OR %s WHERE id = %s AND status = 'running'"
+    db.run(conn, sql, (reason, lasting, id))
+
+
+def fail(conn: Connection, execution: str, reason: str, lasting: bool) -> None:
+    """Says that the run of an execution failed, which frees it for the next execution at once.
+
+    Where some of its batches are in the table it keeps its range of keys: what overlaps must not come between them.
+    A note that the run has says more than Step Functions does of a Map whose child failed: it stays, before `reason`.
+    """
+    sql = f"""
+        UPDATE rowferry_runs SET status = 'failed', reason = CONCAT_WS('; ', reason, %s), lasting = lasting OR %s,
+          turn = IF({has_batches("rowferry_runs")}, turn, NULL),
+          finished_at = UTC_TIMESTAMP(6) WHERE execution = %s AND status = 'running'"""
+    db.run(conn, sql, (reason, lasting, execution))
