@@ -6,6 +6,7 @@ open must not block its successor for long.
 
 import datetime as dt
 import random
+import re
 import ssl
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -46,14 +47,14 @@ _SESSION = (
 )
 
 _TABLE_CHANGED = 1412  # ER_TABLE_DEF_CHANGED: its definition is younger than the transaction's snapshot
-_CONTENTION = {
-    _TABLE_CHANGED,
-    ER.LOCK_DEADLOCK,
-    ER.LOCK_WAIT_TIMEOUT,
-    ER.DUP_ENTRY,
-    ER.NO_REFERENCED_ROW_2,
-    ER.ROW_IS_REFERENCED_2,
+_CONTENTION = {_TABLE_CHANGED, ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}
+_BREAKS: Mapping[int, tuple[str, str]] = {
+    ER.DUP_ENTRY: ("not_unique", r"for key '(?:[^'.]*\.)?([^']*)'$"),
+    ER.NO_REFERENCED_ROW: ("no_parent", "CONSTRAINT `([^`]*)`"),  # 1216: without rights on the parent table
+    ER.NO_REFERENCED_ROW_2: ("no_parent", "CONSTRAINT `([^`]*)`"),
+    3819: ("rule", r"^Check constraint '([^']*)' is violated"),  # ER_CHECK_CONSTRAINT_VIOLATED
 }
+"""By error: the reject's code, and where the message names the constraint."""
 _QUOTING = {ER.PARSE_ERROR, ER.WARN_DATA_OUT_OF_RANGE, 1292, 1300, ER.TRUNCATED_WRONG_VALUE_FOR_FIELD, 1411}
 """Errors whose text holds what a log must not: the SQL, or a row's contents."""
 _USER_LIMIT = 1226  # ER_USER_LIMIT_REACHED: MAX_USER_CONNECTIONS
@@ -78,6 +79,24 @@ _UNAVAILABLE = {
 
 class ValueRefused(DatabaseError):
     """A value that its column or the character set does not take, or a statement that makes no sense."""
+
+
+class BreaksConstraint(DatabaseError):
+    """A row that a constraint of the database does not allow. Another try helps only where somebody else wrote a row.
+
+    `code`: as of a reject, `not_unique`, `no_parent` or `rule`. `constraint`: its name, PRIMARY for the key; it may be
+    empty, where the user has no right to see it.
+    """
+
+    def __init__(self, code: str, constraint: str) -> None:
+        super().__init__(f"a row breaks the constraint {constraint} ({code})")
+        self.code = code
+        self.constraint = constraint
+
+    @property
+    def is_key(self) -> bool:
+        """Its key is there already."""
+        return self.code == "not_unique" and self.constraint == "PRIMARY"
 
 
 def connect(settings: Settings) -> Connection:
@@ -297,6 +316,10 @@ def _ours(error: pymysql.err.MySQLError) -> RowferryError:
         return DatabaseError(f"the database's certificate is not accepted: {cause}")
     if code in _CONTENTION:
         return Contention(f"the database asks for another try (MySQL error {code})")
+    if code in _BREAKS:
+        kind, pattern = _BREAKS[code]
+        name = re.search(pattern, str(error.args[-1]))
+        return BreaksConstraint(kind, name[1] if name else "")
     if code in _UNAVAILABLE:
         return DatabaseUnavailable(f"the database is not available (MySQL error {code}): {error.args[-1]}")
     if code in _QUOTING:

@@ -3,7 +3,7 @@
 RowferryError
 ├── Later                     it will work later: the caller tries again with backoff
 │   ├── DatabaseUnavailable   no connection, lost, too many connections
-│   ├── Contention            deadlock, lock timeout, a key inserted by somebody else: repeat the transaction
+│   ├── Contention            deadlock, lock timeout, a key that somebody else inserted: repeat the transaction
 │   ├── ValidatorUnavailable  the validator API is down, busy, or answered nonsense
 │   └── StorageUnavailable    S3 throttled, failed or out of reach
 └── Never                     trying again changes nothing

@@ -1,0 +1,333 @@
+"""What a table in MySQL has that its class does not say and that loading meets: foreign keys, unique indexes, CHECK
+constraints, triggers, columns, partitions, the engine.
+
+Plan, Reconcile, Load, backups and restores read it here. A constraint that a row breaks makes that row a reject. What
+could change rows silently, or would keep a batch from being one transaction, refuses the table in words. MySQL shows a
+user only what it has rights on: triggers need the right TRIGGER, foreign keys from other schemas any right there.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rowferry import db
+from rowferry.db import Connection, Row
+from rowferry.errors import SchemaDiffers
+from rowferry.tables import TABLES, Table
+
+_LEFT_ALONE = ("RESTRICT", "NO ACTION")
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """A foreign key as the database has it. A table of another schema is named `schema.table`."""
+
+    name: str
+    child: str
+    columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+    on_delete: str
+    on_update: str
+
+    @property
+    def is_plain(self) -> bool:
+        """It has one column, other tables on its two sides, and names that can stand between backticks."""
+        names = (self.child, self.parent, *self.columns, *self.parent_columns)
+        return len(self.columns) == 1 and self.child != self.parent and not any("`" in name for name in names)
+
+    @property
+    def changes_children(self) -> bool:
+        """Deleting or changing a parent would delete or change its children."""
+        return self.on_delete not in _LEFT_ALONE or self.on_update not in _LEFT_ALONE
+
+    def is_declared(self, table: Table) -> bool:
+        """The table's class has the same reference."""
+        return any(
+            (self.columns, self.parent, self.parent_columns)
+            == ((column.name,), column.parent, (TABLES[str(column.parent)].key,))
+            for column in table.references
+        )
+
+
+@dataclass(frozen=True)
+class UniqueIndex:
+    """A unique index besides the primary key. `prefixes`: how many characters of each column count, None for all."""
+
+    name: str
+    columns: tuple[str, ...]
+    prefixes: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """An enforced CHECK constraint; in its `clause` the columns stand between backticks."""
+
+    name: str
+    clause: str
+
+    @property
+    def columns(self) -> set[str]:
+        return set(re.findall("`([^`]+)`", self.clause))
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Those of a table that its class does not know.
+
+    `types`: the declared columns' types as the database has them. `unfit`: in words, why nothing can be loaded into it.
+    """
+
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    unique: tuple[UniqueIndex, ...] = ()
+    checks: tuple[Check, ...] = ()
+    types: Mapping[str, str] = field(default_factory=dict)
+    unfit: tuple[str, ...] = ()
+
+    @property
+    def any(self) -> bool:
+        """There are constraints that a row may break."""
+        return bool(self.foreign_keys or self.unique or self.checks)
+
+
+def read(conn: Connection, table: Table) -> Constraints:
+    """All that loading may meet; empty where the database has no such table."""
+    there = db.row(
+        conn,
+        "SELECT table_type AS type, engine, create_options AS options FROM information_schema.tables"
+        " WHERE table_schema = DATABASE() AND table_name = %s",
+        (table.name,),
+    )
+    if there is None:
+        return Constraints()
+    if there["type"] != "BASE TABLE" or there["engine"] != "InnoDB":
+        what = "a view" if there["type"] != "BASE TABLE" else f"a table of the engine {there['engine']}"
+        return Constraints(unfit=(f"{table.name} is {what} in the database, not an InnoDB table",))
+    columns = _columns(conn, table)
+    keys = foreign_keys(conn, [table.name])
+    own = [key for key in keys if key.child == table.name and not key.is_declared(table)]
+    unique, checks = list(_unique_indexes(conn, table)), list(_checks(conn, table))
+    unfit = [
+        *_unfit_columns(table, columns),
+        *_unfit_foreign_keys(table, keys, own, columns),
+        *_unfit_indexes(table, unique, columns),
+        *_unfit_checks(table, checks),
+        *_unfit_triggers(conn, table),
+        *(_unfit_partitions(conn, table) if "partitioned" in str(there["options"]) else ()),
+    ]
+    return Constraints(
+        tuple(key for key in own if not _never_set(table, key.columns, columns)),
+        tuple(index for index in unique if not _is_unbreakable(table, index, columns)),
+        tuple(check for check in checks if check.columns & set(table.names)),
+        {name: _type(columns[name]) for name in table.names if name in columns},
+        tuple(unfit),
+    )
+
+
+def foreign_keys(conn: Connection, tables: Sequence[str]) -> Sequence[ForeignKey]:
+    """The foreign keys from and to these tables of the connection's schema, also those of other schemas."""
+    marks = ", ".join(["%s"] * len(tables))
+    found = db.rows(
+        conn,
+        "SELECT k.constraint_name AS name, k.column_name AS col, k.referenced_column_name AS parent_col,"
+        " IF(k.table_schema = DATABASE(), k.table_name, CONCAT(k.table_schema, '.', k.table_name)) AS child,"
+        " IF(k.referenced_table_schema = DATABASE(), k.referenced_table_name,"
+        " CONCAT(k.referenced_table_schema, '.', k.referenced_table_name)) AS parent,"
+        " r.delete_rule AS on_delete, r.update_rule AS on_update"
+        " FROM information_schema.key_column_usage k JOIN information_schema.referential_constraints r"
+        " ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name"
+        " AND r.table_name = k.table_name WHERE k.referenced_table_name IS NOT NULL"
+        f" AND (k.table_schema = DATABASE() AND k.table_name IN ({marks})"
+        f" OR k.referenced_table_schema = DATABASE() AND k.referenced_table_name IN ({marks}))"
+        " ORDER BY k.table_schema, k.table_name, k.constraint_name, k.ordinal_position",
+        (*tables, *tables),
+    )
+    by_name = dict[tuple[str, str], list[Row]]()
+    for row in found:
+        by_name.setdefault((row["child"], row["name"]), []).append(row)
+    return [_foreign_key(rows) for rows in by_name.values()]
+
+
+def _foreign_key(rows: Sequence[Row]) -> ForeignKey:
+    first = rows[0]
+    columns, parents = (tuple(row[name] for row in rows) for name in ("col", "parent_col"))
+    rules = (first["on_delete"], first["on_update"])
+    return ForeignKey(first["name"], first["child"], columns, first["parent"], parents, *rules)
+
+
+# --- while a batch is loaded -----------------------------------------------------------------------------------------
+
+_AT_LOAD = """
+    SELECT '' AS kind, '' AS name, '' AS detail, '' AS parent, '' AS parent_col FROM (SELECT 1 FROM `{0}` LIMIT 1) held
+    UNION ALL SELECT 'trigger', trigger_name, CONCAT(action_timing, ' ', event_manipulation), '', ''
+    FROM information_schema.triggers WHERE event_object_schema = DATABASE() AND event_object_table = %s
+    UNION ALL SELECT 'foreign key', constraint_name, column_name,
+    IF(referenced_table_schema = DATABASE(), referenced_table_name, ''), referenced_column_name
+    FROM information_schema.key_column_usage
+    WHERE table_schema = DATABASE() AND table_name = %s AND referenced_table_name IS NOT NULL"""
+
+
+def may_skip_checks(conn: Connection, table: Table) -> bool:
+    """Within a batch's transaction: whether its rows may be written with foreign_key_checks = 0.
+
+    The statement reads the table too. So the transaction has the table's metadata lock before it looks, and nobody adds
+    a foreign key or a trigger until it ends. An AFTER trigger's own statements would go unchecked, so it counts.
+
+    Raises: SchemaDiffers for a trigger that may change what is written.
+    """
+    found = db.rows(conn, _AT_LOAD.format(table.name), (table.name, table.name))
+    triggers = [(str(row["name"]), str(row["detail"])) for row in found if row["kind"] == "trigger"]
+    if changing := [words for name, when in triggers if (words := _unfit_trigger(table, name, when))]:
+        raise SchemaDiffers(f"{'; '.join(changing)}; start the run again when that is put right")
+    declared = {(column.name, column.parent, TABLES[str(column.parent)].key) for column in table.references}
+    keys = [(row["detail"], row["parent"], row["parent_col"]) for row in found if row["kind"] == "foreign key"]
+    return set(keys) <= declared and len(keys) == len(set(keys)) and not any(_on_write(when) for _, when in triggers)
+
+
+def _on_write(when: str) -> bool:
+    return not when.endswith("DELETE")
+
+
+def _unfit_trigger(table: Table, name: str, when: str) -> str:
+    if when not in ("BEFORE INSERT", "BEFORE UPDATE"):
+        return ""
+    return f"{table.name} has a trigger {name} ({when}), which may change what a file says before it is written"
+
+
+def triggers(conn: Connection, table: str) -> Sequence[str]:
+    """The triggers of a table, as `name (BEFORE INSERT)`."""
+    found = db.rows(
+        conn,
+        "SELECT trigger_name AS name, CONCAT(action_timing, ' ', event_manipulation) AS runs"
+        " FROM information_schema.triggers WHERE event_object_schema = DATABASE() AND event_object_table = %s"
+        " ORDER BY trigger_name",
+        (table,),
+    )
+    return [f"{row['name']} ({row['runs']})" for row in found]
+
+
+# --- what there is ---------------------------------------------------------------------------------------------------
+
+
+def _columns(conn: Connection, table: Table) -> Mapping[str, Row]:
+    found = db.rows(
+        conn,
+        "SELECT column_name AS name, CAST(column_type AS CHAR) AS type, is_nullable = 'YES' AS nullable,"
+        " column_default AS fallback, extra, character_set_name AS charset, collation_name AS collation"
+        " FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = %s",
+        (table.name,),
+    )
+    return {str(row["name"]): row for row in found}
+
+
+def _type(column: Row) -> str:
+    text = f" CHARACTER SET {column['charset']} COLLATE {column['collation']}" if column["charset"] else ""
+    return f"{column['type']}{text}"
+
+
+def _unique_indexes(conn: Connection, table: Table) -> Iterator[UniqueIndex]:
+    """In a functional index the column's name is its expression, between parentheses."""
+    found = db.rows(
+        conn,
+        "SELECT index_name AS name, IFNULL(column_name, CONCAT('(', expression, ')')) AS col, sub_part AS prefix"
+        " FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = %s AND non_unique = 0"
+        " AND index_name <> 'PRIMARY' ORDER BY index_name, seq_in_index",
+        (table.name,),
+    )
+    by_name = dict[str, list[Row]]()
+    for row in found:
+        by_name.setdefault(str(row["name"]), []).append(row)
+    for name, rows in by_name.items():
+        yield UniqueIndex(name, tuple(str(row["col"]) for row in rows), tuple(row["prefix"] for row in rows))
+
+
+def _checks(conn: Connection, table: Table) -> Iterator[Check]:
+    """As SHOW CREATE TABLE has them: information_schema escapes the quotes in their clauses."""
+    row = db.row(conn, f"SHOW CREATE TABLE `{table.name}`")
+    for line in str(row["Create Table"] if row else "").splitlines():
+        if found := _CHECK.fullmatch(line):
+            yield Check(found[1], found[2])
+
+
+_CHECK = re.compile(r"  CONSTRAINT `([^`]+)` CHECK (\(.*\)),?")
+"""One that is not enforced has a comment behind it."""
+
+
+# --- what can't be ---------------------------------------------------------------------------------------------------
+
+
+def _unfit_columns(table: Table, columns: Mapping[str, Row]) -> Iterator[str]:
+    for name, row in columns.items():
+        is_generated = "GENERATED" in row["extra"].replace("DEFAULT_GENERATED", "")
+        if name in table.names and is_generated:
+            yield f"{table.name}.{name} is generated in the database, and can't be written"
+        has_value = is_generated or row["nullable"] or row["fallback"] is not None
+        if name not in table.names and not (has_value or row["extra"]):
+            yield f"{table.name}.{name} is in the database and not declared; it may not be NULL and has no default"
+
+
+def _unfit_foreign_keys(
+    table: Table, keys: Sequence[ForeignKey], own: Sequence[ForeignKey], columns: Mapping[str, Row]
+) -> Iterator[str]:
+    for key in own:
+        if key.parent == table.name:
+            yield f"{table.name} refers to itself by the foreign key {key.name}; the order of its batches would count"
+        elif not key.is_plain and not _never_set(table, key.columns, columns):
+            yield f"{table.name} has a foreign key {key.name} of several columns, which its class can't declare"
+        elif not set(key.columns) <= set(table.names) and not _never_set(table, key.columns, columns):
+            yield f"{table.name} has a foreign key {key.name} on a column that is not declared"
+    for key in keys:
+        if key.parent == table.name != key.child and key.parent_columns != (table.key,):
+            to = ", ".join(key.parent_columns)
+            yield f"{key.child} refers to {table.name}.{to} by the foreign key {key.name}; only the key stays as it is"
+
+
+def _never_set(table: Table, names: Sequence[str], columns: Mapping[str, Row]) -> bool:
+    """Loading leaves these columns alone, and a new row has NULL in one of them, which breaks no constraint."""
+    if any(name in table.names or name not in columns for name in names):
+        return False
+    rows = [columns[name] for name in names]
+    return any(row["nullable"] and row["fallback"] is None and "GENERATED" not in row["extra"] for row in rows)
+
+
+def _is_unbreakable(table: Table, index: UniqueIndex, columns: Mapping[str, Row]) -> bool:
+    """Rows with different keys can't be alike in it."""
+    own = [name for name in index.columns if name not in table.names]
+    counts_up = [name for name in own if name in columns and columns[name]["extra"] == "auto_increment"]
+    return table.key in index.columns or bool(counts_up) or _never_set(table, index.columns, columns)
+
+
+def _unfit_indexes(table: Table, unique: Sequence[UniqueIndex], columns: Mapping[str, Row]) -> Iterator[str]:
+    for index in unique:
+        other = [name for name in index.columns if name not in table.names]
+        if other and not _is_unbreakable(table, index, columns):
+            yield f"{table.name} has a unique index {index.name} on {', '.join(other)}, which its class does not know"
+
+
+def _unfit_checks(table: Table, checks: Sequence[Check]) -> Iterator[str]:
+    for check in checks:
+        own = check.columns & set(table.names)
+        if own and (other := sorted(check.columns - own)):
+            yield f"{table.name} has a CHECK {check.name} on {', '.join(other)}, which its class does not know"
+
+
+def _unfit_triggers(conn: Connection, table: Table) -> Iterator[str]:
+    for trigger in triggers(conn, table.name):
+        name, _, when = trigger.removesuffix(")").rpartition(" (")
+        if words := _unfit_trigger(table, name, when):
+            yield words
+
+
+def _unfit_partitions(conn: Connection, table: Table) -> Iterator[str]:
+    """A key that has no partition would fail the whole batch."""
+    found = db.rows(
+        conn,
+        "SELECT partition_method AS method, partition_description AS bound FROM information_schema.partitions"
+        " WHERE table_schema = DATABASE() AND table_name = %s",
+        (table.name,),
+    )
+    method = str(found[0]["method"]) if found else ""
+    if method.startswith("LIST") or (
+        method.startswith("RANGE") and not any(str(row["bound"]).startswith("MAXVALUE") for row in found)
+    ):
+        yield f"{table.name} is partitioned by {method}, and not every key has a partition"

@@ -1,0 +1,204 @@
+"""Rows of a whole file that break constraints of the database which the class does not know. MySQL itself compares.
+
+The file's rows go into a temporary table with the types of the real one. What is found does not depend on batches: a
+value that another row of the table has is taken, even where the same file would change that row.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from rowferry import db
+from rowferry.config import OnConflict
+from rowferry.constraints import Check, Constraints, ForeignKey, UniqueIndex, sql_name
+from rowferry.db import Connection
+from rowferry.errors import BooksDoNotBalance
+from rowferry.rejects import Fault, breaks, duplicate_in_file, not_unique
+from rowferry.tables import Table
+
+_ROWS_AT_ONCE = 50_000
+_DELETED_AT_ONCE = 1_000
+
+@dataclass(frozen=True)
+class Violation:
+    """A row that is not taken: its line and what is wrong with it."""
+
+    line: int
+    faults: Sequence[Fault]
+
+
+def find_violations(
+    conn: Connection,
+    table: Table,
+    constraints: Constraints,
+    rows: Iterable[bytes],
+    missing: Mapping[str, Iterable[int]],
+    on_conflict: OnConflict,
+) -> list[Violation]:
+    """By line, also those whose key stands in the file again. Only rows with nothing else wrong compete for a value.
+
+    `rows`: in normal form; those with a reference that is in `missing` are left out.
+    """
+    stage = _Stage(conn, table, constraints)
+    stage.fill(rows)
+    for column, values in missing.items():
+        stage.remove(column, list(values))
+    if on_conflict != "update":
+        stage.mark_existing()
+    found = dict[int, list[Fault]]()
+    for line, fault in stage.faults():
+        found.setdefault(line, []).append(fault)
+    stage.remove("_line", list(found))
+    for line, fault in _losers(stage, last_wins=on_conflict == "update"):
+        found[line] = [fault]
+    return [Violation(line, found[line]) for line in sorted(found)]
+
+
+def _losers(stage: "_Stage", last_wins: bool) -> Iterator[tuple[int, Fault]]:
+    """Each row competes for its key and for its unique values at once, so that the winner that is named is loaded."""
+    wanted = dict[int, list[tuple[UniqueIndex | None, int]]]()
+    for index in (None, *stage.constraints.unique):
+        for line, group in stage.repeated(index):
+            wanted.setdefault(line, []).append((index, group))
+    taken = dict[tuple[UniqueIndex | None, int], int]()
+    for line in sorted(wanted, reverse=last_wins):
+        lost = next((value for value in wanted[line] if value in taken), None)
+        if lost is None:
+            taken.update(dict.fromkeys(wanted[line], line))
+        elif lost[0] is None:
+            yield line, duplicate_in_file(stage.table, lost[1], taken[lost])
+        else:
+            yield line, not_unique(lost[0].name, f"line {taken[lost]} of the file, which was taken instead")
+
+
+# --- the file in MySQL -----------------------------------------------------------------------------------------------
+
+
+class _Stage:
+    """A file's rows in a temporary table, with the columns that constraints are about."""
+
+    def __init__(self, conn: Connection, table: Table, constraints: Constraints) -> None:
+        self.conn = conn
+        self.table = table
+        self.constraints = constraints
+        needed = {table.key, *(column.name for column in table.references)}
+        needed.update(*(part.columns for part in (*constraints.foreign_keys, *constraints.unique, *constraints.checks)))
+        self._columns = [name for name in table.names if name in needed]
+        types = [f"`{name}` {constraints.types[name]} NOT NULL" for name in self._columns]
+        prefixes = [column for index in constraints.unique for column in self._prefix_columns(index)]
+        for name in ("rowferry_file", "rowferry_existing"):
+            db.run(conn, f"DROP TEMPORARY TABLE IF EXISTS {name}")
+        definition = ", ".join([*types, *prefixes, f"KEY (`{table.key}`)"])
+        db.run(
+            conn,
+            "CREATE TEMPORARY TABLE rowferry_file (_line BIGINT UNSIGNED NOT NULL PRIMARY KEY,"
+            f" _written BOOLEAN NOT NULL DEFAULT TRUE, {definition}) ENGINE = InnoDB",
+        )
+
+    def _prefix_columns(self, index: UniqueIndex) -> Iterator[str]:
+        """The part of each column that counts, as a column: with its own collation it compares as the index does."""
+        for name, prefix in zip(index.columns, index.prefixes, strict=True):
+            if prefix:
+                _, mark, charset = self.constraints.types[name].partition(" CHARACTER SET ")
+                own = self._value(index, name, prefix)
+                yield f"{own} VARCHAR({prefix}){mark}{charset} AS (LEFT(`{name}`, {prefix})) STORED"
+
+    def _value(self, index: UniqueIndex, name: str, prefix: int | None) -> str:
+        place = f"_{self.constraints.unique.index(index)}_{self.table.names.index(name)}"
+        return f"`{place}`" if prefix else f"`{name}`"
+
+    def _values(self, index: UniqueIndex | None) -> list[str]:
+        if index is None:
+            return [f"`{self.table.key}`"]
+        return [self._value(index, *column) for column in zip(index.columns, index.prefixes, strict=True)]
+
+    def fill(self, rows: Iterable[bytes]) -> None:
+        names = [name if name in self._columns else f"@{name}" for name in self.table.names]
+        rest = iter(rows)
+        while part := list(islice(rest, _ROWS_AT_ONCE)):
+            with tempfile.NamedTemporaryFile(prefix="rowferry-", suffix=".tsv") as fp:
+                fp.writelines(part)
+                fp.flush()
+                if db.load_local(self.conn, fp.name, "rowferry_file", ("_line", *names)) != (len(part), 0):
+                    raise BooksDoNotBalance(f"not all rows went into the staging table of {self.table.name}")
+
+    def remove(self, column: str, values: Sequence[int]) -> None:
+        for begin in range(0, len(values), _DELETED_AT_ONCE):
+            part = values[begin : begin + _DELETED_AT_ONCE]
+            marks = ", ".join(["%s"] * len(part))
+            db.run(self.conn, f"DELETE FROM rowferry_file WHERE `{column}` IN ({marks})", part)
+
+    def mark_existing(self) -> None:
+        """Rows whose key is in the table are not written: they break nothing and take no value."""
+        key = self.table.key
+        db.run(self.conn, "CREATE TEMPORARY TABLE rowferry_existing (line BIGINT UNSIGNED PRIMARY KEY) ENGINE = InnoDB")
+        db.run(
+            self.conn,
+            f"INSERT INTO rowferry_existing SELECT s._line FROM rowferry_file s"
+            f" STRAIGHT_JOIN `{self.table.name}` t ON t.`{key}` = s.`{key}`",
+        )
+        db.run(
+            self.conn,
+            "UPDATE rowferry_existing e STRAIGHT_JOIN rowferry_file s ON s._line = e.line SET s._written = FALSE",
+        )
+
+    # --- faults
+
+    def faults(self) -> Iterator[tuple[int, Fault]]:
+        for key in self.constraints.foreign_keys:
+            yield from self._without_parent(key)
+        for check in self.constraints.checks:
+            yield from self._breaking(check)
+        for index in self.constraints.unique:
+            for line, key_there in self._taken(index):
+                yield line, not_unique(index.name, f"{self.table.key} {key_there} in {self.table.name}")
+
+    def _without_parent(self, key: ForeignKey) -> Iterator[tuple[int, Fault]]:
+        (column,), (parent_column,) = key.columns, key.parent_columns
+        found = db.rows(
+            self.conn,
+            f"SELECT s._line AS line, s.`{column}` AS value FROM rowferry_file s LEFT JOIN {sql_name(key.parent)} p"
+            f" ON p.`{parent_column}` = s.`{column}` WHERE s._written AND p.`{parent_column}` IS NULL",
+        )
+        for row in found:
+            words = f"{column} {row['value']} is not in {key.parent}"
+            yield row["line"], ("no_parent", f"{words} (foreign key {key.name})")
+
+    def _breaking(self, check: Check) -> Iterator[tuple[int, Fault]]:
+        found = db.rows(self.conn, f"SELECT _line AS line FROM rowferry_file WHERE _written AND NOT {check.clause}")
+        for row in found:
+            yield row["line"], breaks("rule", check.name)
+
+    def _taken(self, index: UniqueIndex) -> Iterator[tuple[int, int]]:
+        """Line, and the key of another row of the table with the same values.
+
+        A value shorter than the index's prefix is looked up in the index. For longer ones MySQL reads the table once.
+        """
+        columns = list(zip(index.columns, index.prefixes, self._values(index), strict=True))
+        whole = " AND ".join(f"t.`{name}` = s.`{name}`" for name, _, _ in columns)
+        short = " AND ".join(f"CHAR_LENGTH(s.{own}) < {prefix}" for _, prefix, own in columns if prefix) or "TRUE"
+        yield from self._matching(f"{whole} WHERE {short}")
+        if db.row(self.conn, f"SELECT 1 FROM rowferry_file s WHERE NOT ({short}) LIMIT 1"):
+            alike = [f"LEFT(t.`{name}`, {n}) = s.{own}" if n else f"t.`{name}` = s.{own}" for name, n, own in columns]
+            yield from self._matching(f"{' AND '.join(alike)} WHERE NOT ({short})")
+
+    def _matching(self, condition: str) -> Iterator[tuple[int, int]]:
+        key = self.table.key
+        found = db.rows(
+            self.conn,
+            f"SELECT s._line AS line, MIN(t.`{key}`) AS other FROM rowferry_file s STRAIGHT_JOIN `{self.table.name}` t"
+            f" ON {condition} AND s._written AND t.`{key}` <> s.`{key}` GROUP BY s._line",
+        )
+        yield from ((row["line"], row["other"]) for row in found)
+
+    def repeated(self, index: UniqueIndex | None) -> Iterator[tuple[int, int]]:
+        """Lines that share their key or unique value with others. Beside each: the key, or the first of those lines."""
+        among, value = ("TRUE", f"`{self.table.key}`") if index is None else ("_written", "MIN(_line) OVER same")
+        values = ", ".join(self._values(index))
+        found = db.rows(
+            self.conn,
+            f"SELECT line, first FROM (SELECT _line AS line, {value} AS first, COUNT(*) OVER same AS n"
+            f" FROM rowferry_file WHERE {among} WINDOW same AS (PARTITION BY {values})) grouped WHERE n > 1",
+        )
+        yield from ((row["line"], row["first"]) for row in found)
