@@ -9,6 +9,7 @@ user only what it has rights on: triggers need the right TRIGGER, foreign keys f
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rowferry import db
 from rowferry.db import Connection, Row
@@ -16,6 +17,11 @@ from rowferry.errors import SchemaDiffers
 from rowferry.tables import TABLES, Table
 
 _LEFT_ALONE = ("RESTRICT", "NO ACTION")
+
+
+def sql_name(table: str) -> str:
+    """A table's name as `ForeignKey` has it, for a statement."""
+    return ".".join(f"`{part}`" for part in table.split("."))
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Check:
 
     @property
     def columns(self) -> set[str]:
-        return set(re.findall("`([^`]+)`", self.clause))
+        return set(re.findall("`([^`]+)`", re.sub(r"'(?:[^'\\]|\\.|'')*'", "", self.clause)))
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ def read(conn: Connection, table: Table) -> Constraints:
     """All that loading may meet; empty where the database has no such table."""
     there = db.row(
         conn,
-        "SELECT table_type AS type, engine, create_options AS options FROM information_schema.tables"
+        "SELECT table_type AS type, engine AS engine, create_options AS options FROM information_schema.tables"
         " WHERE table_schema = DATABASE() AND table_name = %s",
         (table.name,),
     )
@@ -155,10 +161,21 @@ def _foreign_key(rows: Sequence[Row]) -> ForeignKey:
     return ForeignKey(first["name"], first["child"], columns, first["parent"], parents, *rules)
 
 
+def alike(index: UniqueIndex, row: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """A condition, with its values, that rows of the table meet which are the same as this row in a unique index."""
+    parts, values = list[str](), list[Any]()
+    for name, prefix in zip(index.columns, index.prefixes, strict=True):
+        value = row[name]
+        is_part = prefix is not None and len(value) >= prefix
+        parts.append(f"`{name}` LIKE %s" if is_part else f"`{name}` = %s")  # either can use the index
+        values.append(re.sub(r"([\\%_])", r"\\\1", value[:prefix]) + "%" if is_part else value)
+    return " AND ".join(parts), values
+
+
 # --- while a batch is loaded -----------------------------------------------------------------------------------------
 
 _AT_LOAD = """
-    SELECT '' AS kind, '' AS name, '' AS detail, '' AS parent, '' AS parent_col FROM (SELECT 1 FROM `{0}` LIMIT 1) held
+    SELECT '' AS kind, '' AS name, '' AS detail, '' AS parent, '' AS parent_col FROM (SELECT 1 FROM `{0}` WHERE FALSE FOR UPDATE) held
     UNION ALL SELECT 'trigger', trigger_name, CONCAT(action_timing, ' ', event_manipulation), '', ''
     FROM information_schema.triggers WHERE event_object_schema = DATABASE() AND event_object_table = %s
     UNION ALL SELECT 'foreign key', constraint_name, column_name,
@@ -170,8 +187,8 @@ _AT_LOAD = """
 def may_skip_checks(conn: Connection, table: Table) -> bool:
     """Within a batch's transaction: whether its rows may be written with foreign_key_checks = 0.
 
-    The statement reads the table too. So the transaction has the table's metadata lock before it looks, and nobody adds
-    a foreign key or a trigger until it ends. An AFTER trigger's own statements would go unchecked, so it counts.
+    The statement names the table too, for writing. So the transaction has the table's metadata lock before it looks,
+    and nobody adds a foreign key or a trigger until it ends. What an AFTER trigger writes would go unchecked too.
 
     Raises: SchemaDiffers for a trigger that may change what is written.
     """
@@ -213,7 +230,7 @@ def _columns(conn: Connection, table: Table) -> Mapping[str, Row]:
     found = db.rows(
         conn,
         "SELECT column_name AS name, CAST(column_type AS CHAR) AS type, is_nullable = 'YES' AS nullable,"
-        " column_default AS fallback, extra, character_set_name AS charset, collation_name AS collation"
+        " column_default AS fallback, extra AS extra, character_set_name AS charset, collation_name AS collation"
         " FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = %s",
         (table.name,),
     )
@@ -270,11 +287,13 @@ def _unfit_foreign_keys(
     table: Table, keys: Sequence[ForeignKey], own: Sequence[ForeignKey], columns: Mapping[str, Row]
 ) -> Iterator[str]:
     for key in own:
+        if _never_set(table, key.columns, columns):
+            continue
         if key.parent == table.name:
             yield f"{table.name} refers to itself by the foreign key {key.name}; the order of its batches would count"
-        elif not key.is_plain and not _never_set(table, key.columns, columns):
+        elif not key.is_plain:
             yield f"{table.name} has a foreign key {key.name} of several columns, which its class can't declare"
-        elif not set(key.columns) <= set(table.names) and not _never_set(table, key.columns, columns):
+        elif not set(key.columns) <= set(table.names):
             yield f"{table.name} has a foreign key {key.name} on a column that is not declared"
     for key in keys:
         if key.parent == table.name != key.child and key.parent_columns != (table.key,):

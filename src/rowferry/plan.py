@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from rowferry import ledger, schema
+from rowferry import constraints, ledger, schema
 from rowferry.config import Options
 from rowferry.db import Connection
 from rowferry.errors import NotFound, Refused, SchemaDiffers
@@ -86,7 +86,7 @@ def _plan(conn: Connection, bucket: Bucket, run: Run) -> None:
     if newer := ledger.newer_done(conn, run):
         raise Refused("superseded", ledger.superseded_by(run.key, newer))
     table = table_named(run.table)
-    if misfits := schema.misfits(conn, table):
+    if misfits := [*schema.misfits(conn, table), *constraints.read(conn, table).unfit]:
         raise SchemaDiffers(f"{'; '.join(misfits)}; start the run again when that is put right")
     files = RunFiles(bucket, run.id)
     _take_copy(bucket, run, files, lambda: ledger.renew(conn, run.id, "Plan"))

@@ -11,18 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from rowferry import db, ledger
+from rowferry import constraints, db, ledger
 from rowferry.check import Fate, fates, would_do
+from rowferry.constraints import Constraints
 from rowferry.db import Connection
+from rowferry.errors import SchemaDiffers
 from rowferry.files import RunFiles, Stats, verdict_key
 from rowferry.ledger import Run, Verdict, Would
 from rowferry.parents import worth_waiting
 from rowferry.parse import Dialect
-from rowferry.rejects import duplicate_in_file, given_records, key_exists, no_parent
+from rowferry.rejects import Fault, duplicate_in_file, given_records, key_exists, no_parent, rejected
 from rowferry.s3 import Bucket
 from rowferry.split import Batch
 from rowferry.tables import TABLES, Table, table_named
 from rowferry.validate import Reject
+from rowferry.violations import Violation, find_violations
 
 _KEYS_AT_ONCE = 500_000
 
@@ -39,11 +42,19 @@ class Reconciled:
 
 
 def reconcile(conn: Connection, bucket: Bucket, run: Run, now: dt.datetime) -> Reconciled:
-    """Raises: ParentNeverCame: the run fails and its file stays in raw/, to be started again."""
+    """Raises: ParentNeverCame, SchemaDiffers: the run fails and its file stays in raw/, to be started again."""
     verdict = run.verdict
     if verdict is None:
         ledger.renew(conn, run.id, "Reconcile")
         look = _Look(RunFiles(bucket, run.id), table_named(run.table))
+        found = constraints.read(conn, look.table)
+        if found.unfit:
+            raise SchemaDiffers(f"{'; '.join(found.unfit)}; start the run again when that is put right")
+        if found.unique and (ahead := ledger.ahead_in_table(conn, run)):
+            words = f"{ahead} is loaded first, as {run.table} has a unique index besides its key"
+            ledger.renew(conn, run.id, "Wait for table")
+            ledger.note(conn, run.id, words)
+            return Reconciled("wait", words, ledger.patience(run, now))
         missing = look.missing_parents(conn)
         parents = sorted({str(column.parent) for column in look.table.references if column.name in missing})
         if parents and (reason := worth_waiting(conn, bucket, run, parents, now)):
@@ -53,14 +64,18 @@ def reconcile(conn: Connection, bucket: Bucket, run: Run, now: dt.datetime) -> R
         if parents:  # what was under way at the first look may have ended since: nothing is now, so this look holds
             missing = look.missing_parents(conn)
         ledger.note(conn, run.id, None)
-        verdict = ledger.keep_verdict(conn, run.id, _verdict(conn, run, look, missing))
+        verdict = ledger.keep_verdict(conn, run.id, _verdict(conn, run, look, missing, found))
     return Reconciled("load" if verdict.gate == "open" and run.kind == "load" else "withhold", verdict.reason)
 
 
-def _verdict(conn: Connection, run: Run, look: "_Look", missing: "Missing") -> Verdict:
+def _verdict(conn: Connection, run: Run, look: "_Look", missing: "Missing", found: Constraints) -> Verdict:
     prefix = look.files.verdicts_prefix()
     counts: dict[int, int] = {}
-    losers = look.losers(missing, run.options.on_conflict == "update")
+    losers: Sequence[Loser | Violation]
+    if found.any:
+        losers = find_violations(conn, look.table, found, _all_rows(conn, run, look), missing, run.options.on_conflict)
+    else:
+        losers = look.losers(missing, run.options.on_conflict == "update")
     for batch in look.batches:
         ledger.renew(conn, run.id, "Reconcile")
         if rejects := list(_rejects(look, run.dialect or Dialect(), batch, missing, losers)):
@@ -74,6 +89,12 @@ def _verdict(conn: Connection, run: Run, look: "_Look", missing: "Missing") -> V
         gate, reason, rejected, prefix, counts, low_key=min(lows, default=None), high_key=max(highs, default=None)
     )
     return _checked(conn, run, look, verdict) if run.kind == "check" and gate == "open" else verdict
+
+
+def _all_rows(conn: Connection, run: Run, look: "_Look") -> Iterator[bytes]:
+    for batch in look.batches:
+        ledger.renew(conn, run.id, "Reconcile")
+        yield from look.lines(batch)
 
 
 def _gate(run: Run, rejected: int) -> tuple[ledger.Gate, str | None]:
@@ -98,6 +119,11 @@ class Loser:
     line: int
     key: int
     winner: int
+    table: Table
+
+    @property
+    def faults(self) -> Sequence[Fault]:
+        return [duplicate_in_file(self.table, self.key, self.winner)]
 
 
 Missing = Mapping[str, frozenset[int]]
@@ -180,7 +206,7 @@ class _Look:
                     lines.setdefault(values[0], []).append(line)
         for key, competing in lines.items():
             winner = max(competing) if last_wins else min(competing)
-            yield from (Loser(line, key, winner) for line in competing if line != winner)
+            yield from (Loser(line, key, winner, self.table) for line in competing if line != winner)
 
     def _repeated_keys(self) -> list[int]:
         """Keys that stand in the file more than once, sorted. Looks only where batches' ranges overlap."""
@@ -233,23 +259,19 @@ def _lacking(conn: Connection, parent: Table, values: Sequence[int]) -> frozense
 
 
 def _rejects(
-    look: _Look, dialect: Dialect, batch: Batch, missing: Missing, losers: Sequence[Loser]
+    look: _Look, dialect: Dialect, batch: Batch, missing: Missing, losers: Sequence[Loser | Violation]
 ) -> Iterator[Reject]:
     """The batch's rows that are rejected here, with their fields as given, in the order of their lines."""
-    orphans = dict(look.orphans(batch, missing))
-    lost_keys: dict[int, Loser] = {}
+    orphans = look.orphans(batch, missing)
+    lost: dict[int, Sequence[Fault]] = {line: no_parent(look.table, values) for line, values in orphans}
     low, high = batch.chunks[0].line, _last_line(look, batch)
     at = bisect_left(losers, low, key=lambda loser: loser.line)
     while at < len(losers) and losers[at].line < high:
-        lost_keys[losers[at].line] = losers[at]
+        lost.setdefault(losers[at].line, losers[at].faults)
         at += 1
-    if not orphans and not lost_keys:
-        return
-    for line, fields in given_records(look.files, dialect, batch, look.table):
-        if line in orphans:
-            yield no_parent(look.table, line, orphans[line], fields)
-        elif line in lost_keys:
-            yield duplicate_in_file(look.table, line, lost_keys[line].key, lost_keys[line].winner, fields)
+    for line, fields in given_records(look.files, dialect, batch, look.table) if lost else ():
+        if line in lost:
+            yield rejected(line, lost[line], fields)
 
 
 def _last_line(look: _Look, batch: Batch) -> float:
@@ -277,7 +299,7 @@ def _checked(conn: Connection, run: Run, look: "_Look", verdict: Verdict) -> Ver
         would[batch.batch] = would_do(tally, run.options.on_conflict)
         if existing:
             given = given_records(look.files, run.dialect or Dialect(), batch, look.table)
-            rejects += (key_exists(look.table, line, existing[line], f) for line, f in given if line in existing)
+            rejects += (rejected(n, [key_exists(look.table, existing[n])], f) for n, f in given if n in existing)
             look.files.write_rejects(place, sorted(rejects, key=lambda reject: reject.line))
             counts[batch.batch] = len(rejects)
     return replace(verdict, batches=counts, would=would)

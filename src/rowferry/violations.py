@@ -20,6 +20,7 @@ from rowferry.tables import Table
 _ROWS_AT_ONCE = 50_000
 _DELETED_AT_ONCE = 1_000
 
+
 @dataclass(frozen=True)
 class Violation:
     """A row that is not taken: its line and what is wrong with it."""
@@ -83,7 +84,9 @@ class _Stage:
         self.table = table
         self.constraints = constraints
         needed = {table.key, *(column.name for column in table.references)}
-        needed.update(*(part.columns for part in (*constraints.foreign_keys, *constraints.unique, *constraints.checks)))
+        needed.update(*(key.columns for key in constraints.foreign_keys))
+        needed.update(*(index.columns for index in constraints.unique))
+        needed.update(*(check.columns for check in constraints.checks))
         self._columns = [name for name in table.names if name in needed]
         types = [f"`{name}` {constraints.types[name]} NOT NULL" for name in self._columns]
         prefixes = [column for index in constraints.unique for column in self._prefix_columns(index)]

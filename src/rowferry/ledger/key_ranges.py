@@ -111,6 +111,16 @@ def _behind(run: Run, ahead: Row) -> Turn:
     return Turn("wait", key, seconds=patience(run, dt.datetime.now(dt.UTC)))
 
 
+def ahead_in_table(conn: Connection, run: Run) -> str | None:
+    """The key of a file whose live run loads the same table and was claimed before this one; for a check, None."""
+    sql = f"""
+        SELECT other.object_key FROM rowferry_runs mine JOIN rowferry_runs other ON other.table_name = mine.table_name
+          AND other.kind = 'load' AND other.claim < mine.claim AND {_LIVE}
+        WHERE mine.id = %s AND mine.kind = 'load' ORDER BY other.claim LIMIT 1"""
+    row = db.row(conn, sql, (run.id,))
+    return row["object_key"].decode() if row else None
+
+
 def patience(run: Run, now: dt.datetime) -> int:
     """Seconds until a run that waits asks again: a tenth of its age, so that many don't keep others from work."""
     waited = (now - run.claimed_at).total_seconds()
