@@ -175,7 +175,8 @@ def alike(index: UniqueIndex, row: Mapping[str, Any]) -> tuple[str, list[Any]]:
 # --- while a batch is loaded -----------------------------------------------------------------------------------------
 
 _AT_LOAD = """
-    SELECT '' AS kind, '' AS name, '' AS detail, '' AS parent, '' AS parent_col FROM (SELECT 1 FROM `{0}` WHERE FALSE FOR UPDATE) held
+    SELECT '' AS kind, '' AS name, '' AS detail, '' AS parent, '' AS parent_col
+    FROM (SELECT 1 FROM `{0}` WHERE FALSE FOR UPDATE) locked
     UNION ALL SELECT 'trigger', trigger_name, CONCAT(action_timing, ' ', event_manipulation), '', ''
     FROM information_schema.triggers WHERE event_object_schema = DATABASE() AND event_object_table = %s
     UNION ALL SELECT 'foreign key', constraint_name, column_name,

@@ -165,7 +165,7 @@ class _Work:
                     done = self._write(targets)
                     jobs.finish(self.conn, id, _result(done))
                 return done
-            except Contention:
+            except (Contention, db.BreaksConstraint):  # somebody else may have written a row meanwhile
                 if not tries_left:
                     raise
         raise AssertionError("never reached")

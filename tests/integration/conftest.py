@@ -12,7 +12,7 @@ from rowferry import db
 from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.s3 import Bucket
-from tests.integration.declared import Reading, declared
+from tests.integration.declared import UNIQUE_NAMES, Reading, altered, declared
 from tests.integration.pipeline import Pipeline
 from tests.integration.serving import TOKEN, served
 from tests.integration.vault import Vault
@@ -79,6 +79,13 @@ def admin(settings: Settings, administrator: Settings) -> Iterator[Connection]:
 def readings(settings: Settings, administrator: Settings) -> Iterator[None]:
     """A table with decimals and 64-bit integers."""
     with declared(administrator, Reading):
+        yield
+
+
+@pytest.fixture
+def unique_names(admin: Connection) -> Iterator[None]:
+    """The first 20 characters of a department's name are unique; upper and lower case are the same."""
+    with altered(admin, UNIQUE_NAMES, undo=["ALTER TABLE departments DROP INDEX by_name"]):
         yield
 
 

@@ -1,6 +1,6 @@
-"""Tables of a test's own, declared like those of tables.py."""
+"""Tables of a test's own, declared like those of tables.py, and tables that are changed for a while."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 from unittest.mock import patch
@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from rowferry import db, schema
 from rowferry.config import Settings
+from rowferry.db import Connection
 from rowferry.tables import TABLES, Id, Table, read_models
 from rowferry.values import Decimal, Integer, Text
 
@@ -44,3 +45,20 @@ def declared(
             for table in reversed(tables.values()):
                 db.run(conn, f"DROP TABLE `{table.name}`")
                 db.run(conn, "DELETE FROM rowferry_turns WHERE table_name = %s", (table.name,))
+
+
+UNIQUE_NAMES = "ALTER TABLE departments ADD UNIQUE by_name (name(20))"
+
+
+@contextmanager
+def altered(admin: Connection, *statements: str, undo: Sequence[str]) -> Iterator[None]:
+    """The schema is changed as long as this lasts."""
+    try:
+        for statement in statements:
+            db.run(admin, statement)
+        yield
+    finally:
+        db.run(admin, "SET foreign_key_checks = 0")
+        for statement in undo:
+            db.run(admin, statement)
+        db.run(admin, "SET foreign_key_checks = 1")

@@ -73,7 +73,7 @@ def test_twice_is_as_once_and_no_data_are_touched(wanted: BootstrapSettings, adm
         assert schema.missing(conn) == []
         assert db.row(conn, "SELECT name FROM departments") == {"name": "Sales"}
     assert accounts(administrator) == once
-    rights = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES"
+    rights = "SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES, TRIGGER"
     assert once == {
         "app": (
             "ANY",

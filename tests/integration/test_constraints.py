@@ -1,7 +1,6 @@
 """Tables that have more in MySQL than their classes say: unique indexes, foreign keys, CHECKs, triggers and others."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,31 +9,10 @@ from rowferry.db import Connection
 from rowferry.errors import Contention, SchemaDiffers
 from rowferry.report import Report
 from rowferry.tables import table_named
+from tests.integration.declared import UNIQUE_NAMES, altered
 from tests.integration.pipeline import Pipeline
 
 COUNTS = ("inserted", "updated", "unchanged", "rejected")
-UNIQUE = "ALTER TABLE departments ADD UNIQUE by_name (name(20))"
-
-
-@contextmanager
-def altered(admin: Connection, *statements: str, undo: Sequence[str]) -> Iterator[None]:
-    """The schema is changed as long as this lasts."""
-    try:
-        for statement in statements:
-            db.run(admin, statement)
-        yield
-    finally:
-        db.run(admin, "SET foreign_key_checks = 0")
-        for statement in undo:
-            db.run(admin, statement)
-        db.run(admin, "SET foreign_key_checks = 1")
-
-
-@pytest.fixture
-def unique_names(admin: Connection) -> Iterator[None]:
-    """The first 20 characters of a department's name are unique; upper and lower case are the same."""
-    with altered(admin, UNIQUE, undo=["ALTER TABLE departments DROP INDEX by_name"]):
-        yield
 
 
 def counts(report: Report) -> tuple[int, ...]:
@@ -164,7 +142,7 @@ def test_a_unique_index_that_came_after_reconcile_rejects_rows_while_they_are_lo
     pipeline.validate(run)
     assert pipeline.reconcile(run) == "load"
     assert pipeline.turn(run)
-    with altered(admin, UNIQUE, undo=["ALTER TABLE departments DROP INDEX by_name"]):
+    with altered(admin, UNIQUE_NAMES, undo=["ALTER TABLE departments DROP INDEX by_name"]):
         pipeline.load(run)
         report = pipeline.summarise(run)
         assert counts(report) == (1, 1, 0, 2)
@@ -392,5 +370,5 @@ def test_nobody_adds_a_constraint_between_the_look_and_the_end_of_a_batch(conn: 
         with pytest.raises(Contention):
             db.run(admin, "CREATE TRIGGER t BEFORE INSERT ON departments FOR EACH ROW SET NEW.name = 'x'")
         with pytest.raises(Contention):
-            db.run(admin, UNIQUE)
+            db.run(admin, UNIQUE_NAMES)
         db.run(conn, "INSERT INTO departments VALUES (1, 'A')")

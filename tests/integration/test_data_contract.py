@@ -99,6 +99,12 @@ def test_keys(pipeline: Pipeline, before: str, file: str, policy: str, after: st
     assert list(report["rejected_by_code"]) == re.findall(r": (\w+)", counted)
 
 
+@pytest.mark.usefixtures("unique_names")
+@pytest.mark.parametrize(("before", "file", "policy", "after", "counted"), rows_under("there before"))
+def test_unique_values(pipeline: Pipeline, before: str, file: str, policy: str, after: str, counted: str) -> None:
+    test_keys(pipeline, before, file, policy, after, counted)
+
+
 @pytest.mark.parametrize(("file", "shows", "rows", "rejects"), rows_under("a file"))
 def test_files(pipeline: Pipeline, file: str, shows: str, rows: str, rejects: str) -> None:
     report = pipeline.migrate("raw/departments.csv", as_bytes(quoted(file)[0]))

@@ -25,6 +25,7 @@ REVIEWED = {
         "means",  # a constant and a number
     },
     "check.py": OF_A_TABLE,
+    "constraints.py": {"table.name", "marks", "name", "is_part"},
     "db.py": {"table", "', '.join((column if column.startswith('@') else f'`{column}`' for column in columns))"},
     "ledger/batch_rows.py": {"run", "names"},  # our own tables and columns
     "ledger/history.py": {"', '.join((f'ANY_VALUE(r.{name}) AS {name}' for name in NAMES))"},  # our own columns
@@ -50,9 +51,11 @@ REVIEWED = {
         *("these", "value", "part.sql(f'`{target.table.key}`')", "left"),  # a Range's numbers, and a number
     },
     "jobs.py": {"_LEASE", "LEASE_MINUTES", "_LOCK", "silent", "mine", "marks"},  # %s for each value
-    "load.py": {
-        *(OF_A_TABLE | {"self._table.name", "self._table.key"}),
+    "load.py": OF_A_TABLE,
+    "merge.py": {
+        *(OF_A_TABLE | {"self._table.name", "self._table.key", "own", "column.kind.ddl"}),
         *("marks", "others", "same or 'TRUE'"),  # %s for each value; comparisons made of columns' names
+        *("_one(key)", "sql"),  # a number, written with :d; a condition made of columns' names with %s for each value
     },
     "metrics.py": {"_IN_YEAR", "quarters"},
     "reconcile.py": OF_A_TABLE,
@@ -71,6 +74,12 @@ REVIEWED = {
             "part.sql(f't.`{key}`')",
         ),
     },  # a Range holds numbers and writes them with :d
+    "violations.py": {
+        *("self.table.name", "key", "table.key", "column", "parent_column", "marks"),
+        *("sql_name(key.parent)", "condition", "short", "among", "value", "values"),  # of tables and columns
+        *("definition", "prefix", "mark", "charset", "own", "name"),  # columns as the database has them
+        "check.clause",  # a CHECK as SHOW CREATE TABLE gives it, which whoever owns the table wrote
+    },
 }
 
 
