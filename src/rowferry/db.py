@@ -317,9 +317,9 @@ def _ours(error: pymysql.err.MySQLError) -> RowferryError:
     if code in _CONTENTION:
         return Contention(f"the database asks for another try (MySQL error {code})")
     if code in _BREAKS:
-        kind, pattern = _BREAKS[code]
+        reject, pattern = _BREAKS[code]
         name = re.search(pattern, str(error.args[-1]))
-        return BreaksConstraint(kind, name[1] if name else "")
+        return BreaksConstraint(reject, name[1] if name else "")
     if code in _UNAVAILABLE:
         return DatabaseUnavailable(f"the database is not available (MySQL error {code}): {error.args[-1]}")
     if code in _QUOTING:
