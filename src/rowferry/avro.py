@@ -1,419 +1,235 @@
-"""Avro's object container files for flat records: schema, blocks, and records that MySQL itself encodes.
+"""Lines of rows (`record`) into Avro's object container files and back; fastavro writes and reads those.
 
-A record's bytes come out of a SQL expression, so that the client neither decodes nor encodes a row of a backup, and the
-checksum of what a table holds is the same expression's in either direction: the XOR of each record's SHA-256.
 https://avro.apache.org/docs/1.12.0/specification/
 """
 
-import hashlib
+import io
 import json
-import zlib
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, BinaryIO
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice, repeat
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from rowferry.errors import BackupDamaged
-from rowferry.values import DECIMAL_DIGITS
+import fastavro
+from fastavro.write import Writer
 
-MAGIC = b"Obj\x01"
-SYNC_BYTES = 16
+from rowferry import record
+from rowferry.errors import BackupDamaged, RowferryError, WorkerDied
+from rowferry.record import Checksum, Schema
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 CODEC = "deflate"
 LEVEL = 4
 BLOCK_BYTES = 64 * 1024
 """Of records before compression, from which on a block is closed."""
-MAX_BLOCK_BYTES = 64 * 1024**2
-"""What a reader takes; the longest record is far below it."""
+MAX_READ_BYTES = 4 * 1024**2
+"""No part of a file that Rowferry writes is larger: a block closes at 64 KiB and the record that reaches that."""
+_LINES_AT_ONCE = 1_000
+_PIPED_BYTES = 1024**2
 
-DECIMALS: Mapping[str, tuple[int, int]] = {
-    f"decimal({precision},{scale})": (precision, scale)
-    for precision in range(1, DECIMAL_DIGITS + 1)
-    for scale in range(precision + 1)
-}
-"""By name: how many digits, and how many of them behind the point."""
-
-TYPES: Mapping[str, Any] = {
-    "int": "int",
-    "long": "long",
-    "string": "string",
-    "timestamp-millis": {"type": "long", "logicalType": "timestamp-millis"},
-    **{
-        name: {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}
-        for name, (precision, scale) in DECIMALS.items()
-    },
-}
-"""By the name that a `Kind` gives it, a type as a schema spells it."""
-
-WIDENED = {("int", "long")}
-"""What Avro lets a reader take for another type without losing anything, as far as our types go.
-
-Decimals are not among them: Avro takes one for another only where precision and scale are the same.
-"""
+Convert = Callable[[str], Any]
 
 
-@dataclass(frozen=True)
-class Field:
-    """One field. `type` is a key of TYPES; a field that may be null is a union of null and it."""
-
-    name: str
-    type: str
-    nullable: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        spelt = TYPES[self.type]
-        return {"name": self.name, "type": ["null", spelt] if self.nullable else spelt}
-
-    @property
-    def words(self) -> str:
-        return f"{self.type}{' or null' if self.nullable else ''}"
-
-
-@dataclass(frozen=True)
-class Schema:
-    """A record of a table's row."""
-
-    name: str
-    fields: tuple[Field, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        return {"type": "record", "name": self.name, "fields": [field.as_json() for field in self.fields]}
-
-    @classmethod
-    def of_json(cls, found: Any) -> "Schema":
-        """Raises: BackupDamaged where it is no schema of ours."""
-        try:
-            return cls(str(found["name"]), tuple(map(_field, found["fields"])))
-        except (KeyError, TypeError, ValueError) as error:
-            raise BackupDamaged("the schema is none that Rowferry writes") from error
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of Avro's parsing canonical form, which leaves logical types out."""
-        fields = [{"name": field.name, "type": _canonical(field)} for field in self.fields]
-        form = {"name": self.name, "type": "record", "fields": fields}
-        return hashlib.sha256(json.dumps(form, separators=(",", ":")).encode()).hexdigest()
-
-
-def _canonical(field: Field) -> Any:
-    spelt = TYPES[field.type]
-    plain = spelt if isinstance(spelt, str) else spelt["type"]
-    return ["null", plain] if field.nullable else plain
-
-
-def _field(found: Any) -> Field:
-    name, spelt = str(found["name"]), found["type"]
-    nullable = isinstance(spelt, list)
-    if nullable:
-        null, spelt = spelt
-        if null != "null":
-            raise ValueError(name)
-    (type,) = [type for type, known in TYPES.items() if known == spelt]  # ValueError where it is none of them
-    return Field(name, type, nullable)
-
-
-def differences(file: Schema, table: Schema) -> list[str]:
-    """In words, why a file's records can't become a table's rows without losing something; nothing where they can.
-
-    They can where fields are the same, or an int has become a long, or a field may now be null, or a new one may be.
-    """
-    there = {field.name: field for field in table.fields}
-    had = {field.name for field in file.fields}
-    words = []
-    for field in file.fields:
-        now = there.get(field.name)
-        if now is None:
-            words.append(f"{field.name} is in the backup, and the table has no such column")
-        elif field.type != now.type and (field.type, now.type) not in WIDENED:
-            words.append(f"{field.name} is {field.words} in the backup, {now.words} in the table")
-        elif field.nullable and not now.nullable:
-            words.append(f"{field.name} may be null in the backup, not in the table")
-    words += [
-        f"{field.name} is not in the backup, and may not be null in the table"
-        for field in table.fields
-        if field.name not in had and not field.nullable
-    ]
-    return words
-
-
-# --- records, encoded by MySQL ---------------------------------------------------------------------------------------
-
-
-def record_sql(schema: Schema, alias: str) -> str:
-    """An expression of a row's record, as bytes; NULL where a value is none that Avro can hold (a zero date)."""
-    return f"CONCAT({', '.join(_field_sql(field, f'{alias}.`{field.name}`') for field in schema.fields)})"
-
-
-def checksum_sql(schema: Schema, alias: str) -> str:
-    """An aggregate of rows in any order: the XOR of their records' SHA-256, as hexadecimal digits."""
-    return f"LOWER(HEX(BIT_XOR(UNHEX(SHA2({record_sql(schema, alias)}, 256)))))"
-
-
-def _field_sql(field: Field, column: str) -> str:
-    if not field.nullable:
-        return _SQL[field.type](column)
-    return f"IF({column} IS NULL, CHAR(0), CONCAT(CHAR(2), {_SQL[field.type](column)}))"
-
-
-def _number_sql(value: str, bits: int) -> str:
-    """Zigzag, then seven bits to a byte, the lowest first. MySQL's `~` and `>>` are those of unsigned 64 bits."""
-    return f"IF({value} >= 0, {_varint_sql(value, 0, bits)}, {_varint_sql(f'~{value}', 1, bits)})"
-
-
-def _varint_sql(half: str, lowest: int, bits: int) -> str:
-    """Of twice `half` and the lowest bit: shifted once, so that it need not be computed for each byte."""
-    most = -(-bits // 7)
-    cases = [f"WHEN {half} < {1 << (7 * size - 1)} THEN {_bytes_sql(half, lowest, size)}" for size in range(1, most)]
-    return f"CASE {' '.join(cases)} ELSE {_bytes_sql(half, lowest, most)} END"
-
-
-def _bytes_sql(half: str, lowest: int, size: int) -> str:
-    first = f"({half} << 1 & 127) | {lowest}"
-    parts = [first, *(f"{half} >> {7 * at - 1} & 127" for at in range(1, size))]
-    return f"CHAR({', '.join([*(f'{part} | 128' for part in parts[:-1]), parts[-1]])})"
-
-
-def _string_sql(column: str) -> str:
-    return f"CONCAT({_varint_sql(f'LENGTH({column})', 0, 32)}, CAST({column} AS BINARY))"
-
-
-def _millis_sql(column: str) -> str:
-    """UNIX_TIMESTAMP of a TIMESTAMP column is what is stored, whatever the session's time zone.
-
-    Asks for six bytes first, which all moments after July 1970 have: each question reads the column anew. A zero date
-    is 0 to it, and NULL here; CHAR() would pass over a NULL and give bytes all the same.
-    """
-    millis = f"(UNIX_TIMESTAMP({column}) * 1000)"
-    early = f"IF({millis} > 0, {_varint_sql(millis, 0, 35)}, NULL)"
-    return f"IF({millis} >= {1 << 34}, {_bytes_sql(millis, 0, 6)}, {early})"
-
-
-def _decimal_sql(scale: int, column: str) -> str:
-    """The number without its point, always in eight bytes: two's complement, the highest first."""
-    digits = f"HEX(CAST({column} * {10**scale} AS SIGNED))"
-    return f"CONCAT(CHAR({2 * _DECIMAL_BYTES}), UNHEX(LPAD({digits}, {2 * _DECIMAL_BYTES}, '0')))"
-
-
-_DECIMAL_BYTES = 8
-
-_SQL: Mapping[str, Callable[[str], str]] = {
-    "int": lambda column: _number_sql(column, 32),
-    "long": lambda column: _number_sql(column, 64),
-    "string": _string_sql,
-    "timestamp-millis": _millis_sql,
-    **{name: partial(_decimal_sql, scale) for name, (_, scale) in DECIMALS.items()},
-}
-
-
-# --- writing ---------------------------------------------------------------------------------------------------------
-
-
-class Contents:
-    """What went by: how many records, and the checksum of them all, in any order."""
+class _Sink(io.RawIOBase):
+    """What fastavro writes to: not a file, as the bytes go on to S3 before it has written its last."""
 
     def __init__(self) -> None:
-        self.rows = 0
-        self._sum = 0
+        self._pieces = list[bytes]()
 
-    def add(self, records: Sequence[bytes]) -> None:
-        self.rows += len(records)
-        for record in records:
-            self._sum ^= int.from_bytes(hashlib.sha256(record).digest())
+    def write(self, piece: "ReadableBuffer") -> int:
+        self._pieces.append(bytes(piece))
+        return len(self._pieces[-1])
 
-    @property
-    def checksum(self) -> str:
-        return f"{self._sum:064x}"
-
-
-def blocks(records: Iterable[Sequence[bytes]]) -> Iterator[tuple[int, bytes]]:
-    """Records, some at a time, as so many to a block and their bytes."""
-    block, size = list[bytes](), 0
-    for some in records:
-        for record in some:
-            block.append(record)
-            size += len(record)
-            if size >= BLOCK_BYTES:
-                yield len(block), b"".join(block)
-                block, size = [], 0
-    if block:
-        yield len(block), b"".join(block)
+    def taken(self) -> bytes:
+        whole = b"".join(self._pieces)
+        self._pieces.clear()
+        return whole
 
 
-def file_of(schema: Schema, sync: bytes, blocks: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
-    """An object container file in pieces: its header, then each block. `sync` are 16 random bytes."""
-    told = {"avro.codec": CODEC.encode(), "avro.schema": json.dumps(schema.as_json()).encode()}
-    pairs = b"".join(_bytes(name.encode()) + _bytes(value) for name, value in told.items())
-    yield MAGIC + _number(len(told)) + pairs + _number(0) + sync
-    for count, data in blocks:
-        squeezer = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-        yield _number(count) + _bytes(squeezer.compress(data) + squeezer.flush()) + sync
+@contextmanager
+def written_beside(schema: Schema, batches: Iterable[Sequence[bytes]], checksum: Checksum) -> Iterator[Iterator[bytes]]:
+    """A file in pieces as `written` gives it, made by a second process: fastavro takes as long as all else together.
+
+    The iterator raises what `batches` raised, before its end. Lines are put into `checksum`.
+
+    Raises: WorkerDied.
+    """
+    command = [sys.executable, "-m", "rowferry.avro", json.dumps(schema.as_json())]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as worker,  # noqa: S603 (ours)
+        ThreadPoolExecutor(1) as pool,
+    ):
+        try:
+            yield _pieces(worker, pool.submit(_feed, worker, batches, checksum))
+        finally:
+            worker.kill()  # it has ended, unless the file is given up; then its input breaks, which ends the feeding
 
 
-def _number(value: int) -> bytes:
-    """A number that is not negative."""
-    rest, parts = value << 1, bytearray()
-    while rest > 127:
-        parts.append(rest & 127 | 128)
-        rest >>= 7
-    parts.append(rest)
-    return bytes(parts)
+def _pieces(worker: "subprocess.Popen[bytes]", fed: "Future[None]") -> Iterator[bytes]:
+    assert worker.stdout
+    while piece := worker.stdout.read(_PIPED_BYTES):
+        yield piece
+    fed.result()
+    if worker.wait():
+        raise WorkerDied(f"the process that wrote a backup's file ended with {worker.returncode}")
 
 
-def _bytes(value: bytes) -> bytes:
-    return _number(len(value)) + value
+def _feed(worker: "subprocess.Popen[bytes]", batches: Iterable[Sequence[bytes]], checksum: Checksum) -> None:
+    assert worker.stdin
+    try:
+        for lines in batches:
+            checksum.add(lines)
+            worker.stdin.write(b"\n".join(lines) + b"\n")
+    except BrokenPipeError:  # said by the exit code
+        return
+    finally:
+        with suppress(BrokenPipeError):
+            worker.stdin.close()
+
+
+def written(schema: Schema, batches: Iterable[Sequence[bytes]]) -> Iterator[bytes]:
+    """A file in pieces, of batches of rows' lines without their line feeds."""
+    sink = _Sink()
+    parsed = fastavro.parse_schema(schema.as_json())
+    writer = Writer(cast(BinaryIO, sink), parsed, CODEC, BLOCK_BYTES, compression_level=LEVEL)
+    for lines in batches:
+        for values in _records(schema, lines):
+            writer.write(values)
+        if piece := sink.taken():
+            yield piece
+    writer.flush()
+    yield sink.taken()
+
+
+def _records(schema: Schema, lines: Sequence[bytes]) -> Iterator[dict[str, Any]]:
+    columns = record.columns(lines, len(schema.fields))
+    values = [_values(field.type, texts) for field, texts in zip(schema.fields, columns, strict=True)]
+    names = [field.name for field in schema.fields]
+    return map(dict, map(zip, repeat(names), zip(*values, strict=True)))  # no Python code for each row
+
+
+def _values(type: str, texts: Sequence[str]) -> Sequence[Any]:
+    """A column's fields as fastavro takes them: a moment as a number of milliseconds."""
+    convert = _CONVERT.get(type, Decimal)
+    if type == "string" and "\\" not in "".join(texts):
+        return texts
+    if "\\N" in texts:
+        return [None if text == "\\N" else convert(text) for text in texts]
+    return list(map(convert, texts))
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(lambda found: _MEANT[found[1]], text) if "\\" in text else text
+
+
+_ESCAPE = re.compile(r"\\([\\tn])")
+_MEANT = {"\\": "\\", "t": "\t", "n": "\n"}
+_CONVERT: Mapping[str, Convert] = {
+    "int": int,
+    "long": int,
+    "string": _unescaped,
+    "timestamp-millis": lambda seconds: int(seconds) * 1000,
+}
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
 class Reader:
-    """A container file of ours, read as a stream.
+    """A file that Rowferry wrote, read as a stream.
 
     Every method raises BackupDamaged where the bytes are not what Rowferry writes.
     """
 
     def __init__(self, fp: BinaryIO) -> None:
+        with _errors_as_ours():
+            self._records = fastavro.reader(cast(BinaryIO, _Bounded(fp)))
+        if self._records.codec != CODEC:
+            raise BackupDamaged(f"the codec is {self._records.codec}, not {CODEC}")
+        with _errors_as_ours():
+            self.schema = Schema.of_json(self._records.writer_schema)
+
+    def batches(self) -> Iterator[list[bytes]]:
+        """Lines without their line feed, a thousand at a time, in the order of the file."""
+        formats = [(field.name, _FORMATS.get(field.type, _digits)) for field in self.schema.fields]
+        while records := self._next():
+            with _errors_as_ours():
+                columns = [_texts(convert, [row[name] for row in records]) for name, convert in formats]
+                lines = ["\t".join(fields).encode() for fields in zip(*columns, strict=True)]
+            yield lines
+
+    def _next(self) -> list[Any]:
+        with _errors_as_ours():
+            return list(islice(self._records, _LINES_AT_ONCE))
+
+
+class _Bounded:
+    """A stream that gives no part larger than Rowferry writes."""
+
+    def __init__(self, fp: BinaryIO) -> None:
         self._fp = fp
-        told = self._header()
-        self._sync = self._take(SYNC_BYTES)
-        if told.get("avro.codec") != CODEC.encode():
-            raise BackupDamaged(f"the codec is {told.get('avro.codec', b'null').decode(errors='replace')}, not {CODEC}")
-        try:
-            self.schema = Schema.of_json(json.loads(told.get("avro.schema", b"")))
-        except ValueError as error:
-            raise BackupDamaged("the header's schema is no JSON") from error
 
-    def _header(self) -> dict[str, bytes]:
-        if self._take(len(MAGIC)) != MAGIC:
-            raise BackupDamaged("this is no Avro file")
-        told = dict[str, bytes]()
-        while count := self._long():
-            for _ in range(count):
-                name = self._take(self._long()).decode(errors="replace")
-                told[name] = self._take(self._long())
-        return told
-
-    def blocks(self) -> Iterator[tuple[int, bytes]]:
-        """How many records, and their bytes."""
-        while first := self._fp.read(1):
-            count, size = self._long(first), self._long()
-            data = self._take(size)
-            if self._take(SYNC_BYTES) != self._sync:
-                raise BackupDamaged("a block does not end where it should")
-            yield count, _inflated(data)
-
-    def _long(self, first: bytes = b"") -> int:
-        parts = first or self._take(1)
-        while parts[-1] & 128:
-            if len(parts) == 10:
-                raise BackupDamaged("a number has more than 64 bits")
-            parts += self._take(1)
-        return _long(parts, 0)[0]
-
-    def _take(self, size: int) -> bytes:
-        if not 0 <= size <= MAX_BLOCK_BYTES:
-            raise BackupDamaged(f"a part of {size} bytes is none that Rowferry writes")
-        data = self._fp.read(size)
-        if len(data) < size:
-            raise BackupDamaged("the file ends too early")
-        return data
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= MAX_READ_BYTES:
+            raise BackupDamaged(f"Rowferry writes no part of {size} bytes")
+        return self._fp.read(size)
 
 
-def _inflated(data: bytes) -> bytes:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+@contextmanager
+def _errors_as_ours() -> Iterator[None]:
     try:
-        whole = inflater.decompress(data, MAX_BLOCK_BYTES)
-    except zlib.error as error:
-        raise BackupDamaged("a block can't be inflated") from error
-    if not inflater.eof:
-        raise BackupDamaged(f"a block is cut off, or holds more than {MAX_BLOCK_BYTES} bytes")
-    return whole
+        yield
+    except RowferryError:  # the stream's own
+        raise
+    except Exception as error:  # fastavro has no error of its own: zlib's, EOFError, KeyError, OverflowError and others
+        raise BackupDamaged(f"this is no Avro file, or it is damaged ({type(error).__name__})") from error
 
 
-def lines(schema: Schema, count: int, block: bytes) -> Iterator[bytes]:
-    """A block's records as LOAD DATA reads them: fields between tabs, a moment as seconds since 1970.
-
-    Raises: BackupDamaged where the block does not hold just so many records.
-    """
-    reads = [_nullable(_READS[field.type]) if field.nullable else _READS[field.type] for field in schema.fields]
-    at = 0
-    try:
-        for _ in range(count):
-            fields = []
-            for read in reads:
-                text, at = read(block, at)
-                fields.append(text)
-            yield b"\t".join(fields) + b"\n"
-    except (IndexError, ValueError) as error:  # ValueError: a number of thousands of digits
-        raise BackupDamaged("a block holds other records than it says") from error
-    if at != len(block):
-        raise BackupDamaged("a block holds other than so many records as it says")
+def _texts(convert: Callable[[Any], str], values: Sequence[Any]) -> list[str]:
+    if None in values:
+        return ["\\N" if value is None else convert(value) for value in values]
+    return list(map(convert, values))
 
 
-_SMALL = [b"%d" % ((value >> 1) ^ -(value & 1)) for value in range(128)]
-"""Numbers of one byte, which is what most sizes, and many keys of small tables, are."""
-
-Read = Callable[[bytes, int], tuple[bytes, int]]
-
-
-def _long(data: bytes, at: int) -> tuple[int, int]:
-    byte = data[at]
-    at += 1
-    value, shift = byte & 127, 7
-    while byte & 128:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        shift += 7
-    return (value >> 1) ^ -(value & 1), at
+def _escaped(text: str) -> str:
+    if "\\" in text or "\t" in text or "\n" in text:
+        return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+    return text
 
 
-def _read_number(data: bytes, at: int) -> tuple[bytes, int]:
-    if (byte := data[at]) < 128:
-        return _SMALL[byte], at + 1
-    value, at = _long(data, at)
-    return b"%d" % value, at
+def _seconds(moment: datetime) -> str:
+    return str(int(moment.timestamp()))
 
 
-def _read_seconds(data: bytes, at: int) -> tuple[bytes, int]:
-    value, at = _long(data, at)
-    return b"%d" % (value // 1000), at
+def _digits(value: Decimal) -> str:
+    return f"{value:f}"
 
 
-def _read_string(data: bytes, at: int) -> tuple[bytes, int]:
-    if (byte := data[at]) < 128:
-        size, at = byte >> 1, at + 1
-    else:
-        size, at = _long(data, at)
-        if size < 0:
-            raise BackupDamaged("a text has a negative length")
-    text = data[at : at + size]
-    if b"\\" in text or b"\t" in text or b"\n" in text:
-        text = text.replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n")
-    return text, at + size
-
-
-def _read_decimal(scale: int, data: bytes, at: int) -> tuple[bytes, int]:
-    end = at + 1 + _DECIMAL_BYTES
-    if data[at] != 2 * _DECIMAL_BYTES:
-        raise BackupDamaged(f"a decimal is not of {_DECIMAL_BYTES} bytes")
-    value = int.from_bytes(data[at + 1 : end], signed=True)
-    if not scale:
-        return b"%d" % value, end
-    digits = b"%0*d" % (scale + 1, abs(value))
-    return b"%s%s.%s" % (b"-" if value < 0 else b"", digits[:-scale], digits[-scale:]), end
-
-
-def _nullable(read: Read) -> Read:
-    def read_or_null(data: bytes, at: int) -> tuple[bytes, int]:
-        return read(data, at + 1) if data[at] else (b"\\N", at + 1)
-
-    return read_or_null
-
-
-_READS: Mapping[str, Read] = {
-    "int": _read_number,
-    "long": _read_number,
-    "string": _read_string,
-    "timestamp-millis": _read_seconds,
-    **{name: partial(_read_decimal, scale) for name, (_, scale) in DECIMALS.items()},
+_FORMATS: Mapping[str, Callable[[Any], str]] = {
+    "int": str,
+    "long": str,
+    "string": _escaped,
+    "timestamp-millis": _seconds,
 }
+
+
+def main(schema: str) -> None:
+    """Lines of rows from standard input into a file to standard output: the other end of `written_beside`."""
+    lines = iter(lambda: sys.stdin.buffer.readlines(BLOCK_BYTES), [])
+    batches = ([line[:-1] for line in some] for some in lines)
+    for piece in written(Schema.of_json(json.loads(schema)), batches):
+        sys.stdout.buffer.write(piece)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -6,7 +6,6 @@ A backup without a manifest is none. Tables that are backed up together share th
 import datetime as dt
 import hashlib
 import json
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -15,11 +14,11 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 import rowferry
-from rowferry import avro, db, jobs, schema
-from rowferry.avro import Contents, Schema
+from rowferry import avro, db, jobs, record, schema
 from rowferry.db import Connection
 from rowferry.errors import BackupDamaged, NotFound, SchemaDiffers
 from rowferry.jobs import Tick
+from rowferry.record import Checksum, Schema
 from rowferry.s3 import Bucket
 from rowferry.tables import Table
 
@@ -30,13 +29,14 @@ class Manifest(BaseModel):
     """What a backup is: written last, so that where it is, everything is.
 
     `snapshot_at`: what was committed until then is in it. `together`: the tables of the same moment. `bytes` and
-    `sha256` are the file's; `checksum` is that of the records, whatever their order (`avro.checksum_sql`). `seal` is
-    the SHA-256 of all the rest here, by which it is seen that the manifest is as it was written.
+    `sha256` are the file's; `checksum` is that of the rows' lines, whatever their order (`record.checksum_sql`). `seal`
+    is the SHA-256 of everything else here; it shows that the manifest is as it was written. In format 1 `checksum` was
+    that of the records' Avro bytes, which nobody computes any more: `sha256` alone says that the file is as it was.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 2
     id: str
     table: str
     together: tuple[str, ...]
@@ -57,6 +57,10 @@ class Manifest(BaseModel):
     def record(self) -> Schema:
         """Raises: BackupDamaged."""
         return Schema.of_json(self.avro_schema)
+
+    def describes(self, rows: int, checksum: str) -> bool:
+        """Whether these are the rows that were backed up."""
+        return rows == self.rows and (self.format == 1 or checksum == self.checksum)
 
 
 def folder(table: str, id: str = "") -> str:
@@ -99,7 +103,7 @@ def backup(conn: Connection, bucket: Bucket, tables: Sequence[Table], id: str, t
                     rows=contents.rows,
                     bytes=data.bytes,
                     sha256=data.sha256,
-                    checksum=contents.checksum,
+                    checksum=contents.digits,
                     codec=avro.CODEC,
                     avro_schema=found.as_json(),
                     fingerprint=found.fingerprint,
@@ -130,29 +134,24 @@ def _opened(conn: Connection, tables: Sequence[Table]) -> list[Schema]:
 
 def _write(
     conn: Connection, bucket: Bucket, table: Table, found: Schema, key: str, tick: Tick
-) -> tuple["Passed", Contents]:
-    passed, contents = Passed(), Contents()
-    sql = f"SELECT {avro.record_sql(found, 't')} FROM `{table.name}` t ORDER BY t.`{table.key}`"
-    with closing(db.stream(conn, sql)) as rows:  # whatever S3 does: the server must not go on
-        blocks = avro.blocks(_records(rows, table, contents))
-        pieces = avro.file_of(found, secrets.token_bytes(avro.SYNC_BYTES), _ticked(blocks, tick))
+) -> tuple["Passed", Checksum]:
+    passed, contents = Passed(), Checksum()
+    sql = f"SELECT {record.line_sql(found, 't')} FROM `{table.name}` t ORDER BY t.`{table.key}`"
+    with (
+        closing(db.stream(conn, sql)) as rows,  # whatever S3 does: the server must not go on
+        avro.written_beside(found, _lines(rows, table, tick), contents) as pieces,
+    ):
         bucket.write_stream(key, passed.by(pieces))
     return passed, contents
 
 
-def _records(rows: Iterable[Sequence[tuple[Any, ...]]], table: Table, contents: Contents) -> Iterator[Sequence[bytes]]:
+def _lines(rows: Iterable[Sequence[tuple[bytes]]], table: Table, tick: Tick) -> Iterator[Sequence[bytes]]:
     for some in rows:
-        records = [record for (record,) in some]
-        if None in records:
-            raise SchemaDiffers(f"{table.name} holds a zero date, which is no moment that a backup could keep")
-        contents.add(records)
-        yield records
-
-
-def _ticked(blocks: Iterable[tuple[int, bytes]], tick: Tick) -> Iterator[tuple[int, bytes]]:
-    for block in blocks:
         tick()
-        yield block
+        lines = [line for (line,) in some]
+        if None in lines:
+            raise SchemaDiffers(f"{table.name} holds a zero date, which is no moment that a backup could keep")
+        yield lines
 
 
 class Passed:

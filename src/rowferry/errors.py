@@ -5,7 +5,8 @@ RowferryError
 │   ├── DatabaseUnavailable   no connection, lost, too many connections
 │   ├── Contention            deadlock, lock timeout, a key that somebody else inserted: repeat the transaction
 │   ├── ValidatorUnavailable  the validator API is down, busy, or answered nonsense
-│   └── StorageUnavailable    S3 throttled, failed or out of reach
+│   ├── StorageUnavailable    S3 throttled, failed or out of reach
+│   └── WorkerDied            a process that Rowferry started ended before its work was done
 └── Never                     trying again changes nothing
     ├── Refused               a file that can never load; `code` and a message for people
     ├── BadRequest            a caller's mistake: unknown table, a chunk too large, not CSV text
@@ -45,6 +46,10 @@ class ValidatorUnavailable(Later):
 
 
 class StorageUnavailable(Later):
+    pass
+
+
+class WorkerDied(Later):
     pass
 
 

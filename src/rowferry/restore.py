@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from rowferry import avro, backup, db, families, jobs, schema, shadow
+from rowferry import backup, db, families, jobs, record, schema, shadow
 from rowferry.db import Connection
 from rowferry.errors import BadRequest, Contention, SchemaDiffers
 from rowferry.families import Family
@@ -123,7 +123,7 @@ def _target(conn: Connection, bucket: Bucket, order: Order, name: str, tick: Tic
     )
     table = replace(source, name=name)
     now = schema.avro_schema(conn, table)
-    if words := avro.differences(manifest.record, now):
+    if words := record.differences(manifest.record, now):
         raise SchemaDiffers(f"backup {manifest.id} does not fit {name}: {'; '.join(words)}; nothing was changed")
     backup.verify(bucket, manifest, tick)
     return Target(table, now, manifest)

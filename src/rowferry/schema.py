@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from rowferry import db
-from rowferry.avro import Field, Schema
 from rowferry.db import Connection, Row
 from rowferry.errors import NotFound, SchemaDiffers
 from rowferry.ledger import migrations
+from rowferry.record import Field, Schema
 from rowferry.tables import TABLES, Table
 
 

@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from rowferry import avro, db
-from rowferry.avro import Reader, Schema
+from rowferry import db, record
+from rowferry.avro import Reader
 from rowferry.backup import Manifest, reading
 from rowferry.db import Connection
 from rowferry.errors import BackupDamaged
 from rowferry.jobs import Tick
+from rowferry.record import Checksum, Schema
 from rowferry.s3 import Bucket
 from rowferry.tables import Column, Table
 from rowferry.values import Text
@@ -127,13 +128,16 @@ def fill(conn: Connection, bucket: Bucket, target: Target, name: str, tick: Tick
 
     Raises: NotLoaded, BackupDamaged.
     """
-    with reading(bucket, target.manifest) as reader, tempfile.TemporaryDirectory(prefix="rowferry-") as folder:
-        for path, rows in _parts(reader, Path(folder)):
+    manifest, sent = target.manifest, Checksum()
+    with reading(bucket, manifest) as reader, tempfile.TemporaryDirectory(prefix="rowferry-") as folder:
+        for path, rows in _parts(reader, Path(folder), sent):
             tick()
             if not _is_loaded(conn, path, name, target, reader.schema, rows):
                 raise NotLoaded(f"not all rows could be loaded for {target.name}")
-    if _contents(conn, name, target.table.key, reader.schema, tick) != (target.manifest.rows, target.manifest.checksum):
-        raise NotLoaded(f"what backup {target.manifest.id} loads for {target.name} is not what was backed up")
+    if not manifest.describes(sent.rows, sent.digits):
+        raise NotLoaded(f"what backup {manifest.id} of {manifest.table} holds is not what was backed up")
+    if _contents(conn, name, target.table.key, reader.schema, tick) != (sent.rows, sent.digits):
+        raise NotLoaded(f"what backup {manifest.id} loads for {target.name} is not what was backed up")
 
 
 def _contents(conn: Connection, name: str, key: str, schema: Schema, tick: Tick) -> tuple[int, str]:
@@ -142,7 +146,7 @@ def _contents(conn: Connection, name: str, key: str, schema: Schema, tick: Tick)
     for part in ranges(conn, [name], key, tick):
         found = db.row(
             conn,
-            f"SELECT COUNT(*) AS n, {avro.checksum_sql(schema, 's')} AS checksum FROM `{name}` s"
+            f"SELECT COUNT(*) AS n, {record.checksum_sql(schema, 's')} AS checksum FROM `{name}` s"
             f" WHERE {part.sql(f's.`{key}`')}",
         )
         if found and found["n"]:
@@ -150,25 +154,26 @@ def _contents(conn: Connection, name: str, key: str, schema: Schema, tick: Tick)
     return rows, f"{checksum:064x}"
 
 
-def _parts(reader: Reader, folder: Path) -> Iterator[tuple[Path, int]]:
+def _parts(reader: Reader, folder: Path, sent: Checksum) -> Iterator[tuple[Path, int]]:
     """Files for LOAD DATA with how many rows each holds; while one is loaded the next is written, to another name."""
-    blocks = reader.blocks()
+    batches = reader.batches()
     with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(_write_part, folder / "rows-0.tsv", reader.schema, blocks)
+        ahead = pool.submit(_write_part, folder / "rows-0.tsv", batches, sent)
         for number in itertools.count(1):
             path, rows = ahead.result()
             if not rows:
                 return
-            ahead = pool.submit(_write_part, folder / f"rows-{number % 2}.tsv", reader.schema, blocks)
+            ahead = pool.submit(_write_part, folder / f"rows-{number % 2}.tsv", batches, sent)
             yield path, rows
 
 
-def _write_part(path: Path, schema: Schema, blocks: Iterator[tuple[int, bytes]]) -> tuple[Path, int]:
+def _write_part(path: Path, batches: Iterator[Sequence[bytes]], sent: Checksum) -> tuple[Path, int]:
     rows = 0
     with path.open("wb") as fp:
-        for count, block in blocks:
-            fp.writelines(avro.lines(schema, count, block))
-            rows += count
+        for lines in batches:
+            sent.add(lines)
+            fp.write(b"\n".join(lines) + b"\n")
+            rows += len(lines)
             if fp.tell() >= PART_BYTES:
                 break
     return path, rows

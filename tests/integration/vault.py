@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rowferry import avro, backup, db, jobs, vault
+from rowferry import backup, db, jobs, record, vault
 from rowferry.backup import Manifest
 from rowferry.config import Settings
 from rowferry.db import Connection
@@ -14,6 +14,41 @@ from rowferry.retention import Retention
 from rowferry.s3 import Bucket
 from rowferry.schema import avro_schema
 from rowferry.tables import TABLES, table_named
+
+LONGEST = "x" * 65_535
+MOMENTS = [
+    "1970-01-01 00:00:01",
+    "1970-07-18 20:11:09",
+    "1970-07-18 20:11:10",
+    "2021-11-07 02:48:42",
+    "2038-01-19 03:14:07",
+]
+NUMBERS = [-(2**31), -1_048_577, -8_193, -65, -64, -1, 0, 1, 63, 64, 8_191, 8_192, 1_048_576, 134_217_728, 2**31 - 1]
+TEXTS = [
+    "a",
+    "é",
+    "😀",
+    "\\N",
+    "\\",
+    "tab\there",
+    "line\nend\r\n",
+    "\0",
+    "\x1a",
+    "'\"`",
+    " blank ",
+    "x" * 127,
+    "😀" * 16_383,
+    LONGEST,
+]
+READINGS = [
+    ("-99999999.99", "-0.999999999999999999", "-999999999999999999", -(2**63)),
+    ("99999999.99", "0.999999999999999999", "999999999999999999", 2**63 - 1),
+    ("-0.01", "-0.000000000000000001", "-1", -(2**62) - 1),
+    ("0.01", "0.000000000000000001", "1", 2**62),
+    ("-0.00", "-0", "-0", 0),
+    ("-7.50", "0.1", "10", -1),
+    *(("1", "0", "0", sign * 2**bits + off) for bits in range(6, 63, 7) for sign in (-1, 1) for off in (-1, 0)),
+]
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -54,7 +89,7 @@ class Vault:
     def checksum(self, table: str) -> tuple[int, str]:
         """By SQL, of what is in the table now."""
         with db.session(self.settings) as conn:
-            expression = avro.checksum_sql(avro_schema(conn, table_named(table)), "t")
+            expression = record.checksum_sql(avro_schema(conn, table_named(table)), "t")
             found = db.row(conn, f"SELECT COUNT(*) AS n, {expression} AS checksum FROM {table} t") or {}
             return found["n"], found["checksum"]
 
@@ -108,3 +143,12 @@ def rows_of(conn: Connection, table: str) -> list[dict[str, Any]]:
 def counts(restored: dict[str, Any]) -> tuple[int, int, int, int]:
     """inserted, updated, deleted, unchanged."""
     return tuple(restored[name] for name in ("inserted", "updated", "deleted", "unchanged"))
+
+
+def extremes(vault: Vault) -> None:
+    """Rows with every type's limits; the backups in backups_of_format_1 hold the same."""
+    vault.fill("departments", [(key, text) for key, text in zip(NUMBERS, [*TEXTS, ""], strict=True)])
+    vault.fill("jobs", [(1, "Cook")])
+    hired = [(at, TEXTS[at], MOMENTS[at % len(MOMENTS)], NUMBERS[at], 1) for at in range(len(TEXTS))]
+    vault.fill("hired_employees", hired)
+    vault.fill("readings", [(at, *numbers, "a") for at, numbers in enumerate(READINGS, 1)])

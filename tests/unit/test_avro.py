@@ -1,8 +1,8 @@
-"""Avro's container files: what we write we read, and what we did not write is refused."""
+"""Lines of rows into Avro's container files and back: what Apache's reader finds, and what is refused."""
 
 import io
-import json
-import re
+from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rowferry.avro import TYPES, Contents, Field, Reader, Schema, blocks, differences, file_of, lines
-from rowferry.errors import BackupDamaged
+from rowferry.avro import BLOCK_BYTES, Reader, written, written_beside
+from rowferry.errors import BackupDamaged, DatabaseUnavailable, StorageUnavailable, WorkerDied
+from rowferry.record import Checksum, Field, Schema
 
-SYNC = b"0123456789abcdef"
 SCHEMA = Schema(
     "people",
     (
@@ -34,7 +34,7 @@ NUMBERS = st.integers(-(2**31), 2**31 - 1)
 PEOPLE = st.lists(
     st.tuples(
         NUMBERS,
-        st.none() | st.text(),
+        st.none() | st.text() | st.text(alphabet="\\\t\nNtn"),
         st.integers(1, 2**31 - 1),
         st.none() | st.integers(-(2**63), 2**63 - 1),
         st.integers(-(10**10) + 1, 10**10 - 1).map(lambda cents: Decimal(cents).scaleb(-2)),
@@ -42,28 +42,12 @@ PEOPLE = st.lists(
         st.integers(-MANY, MANY).map(Decimal),
     )
 )
+Person = tuple[Any, ...]
 
 
-def encoded(people: list[tuple[Any, ...]]) -> list[bytes]:
-    """By Apache's own writer, without its container and without logical types: a decimal is eight bytes there."""
-    plain = re.sub(r'\{"type": "(long|bytes)", "logicalType": [^}]*\}', r'"\1"', json.dumps(SCHEMA.as_json()))
-    writer = avro.io.DatumWriter(avro.schema.parse(plain))
-    records = []
-    for id, name, since, wide, price, share, total in people:
-        buffer = io.BytesIO()
-        record = {"id": id, "name": name, "since": since * 1000, "wide": wide}
-        record |= {"price": in_bytes(price, 2), "share": in_bytes(share, 18), "total": in_bytes(total, 0)}
-        writer.write(record, avro.io.BinaryEncoder(buffer))
-        records.append(buffer.getvalue())
-    return records
-
-
-def in_bytes(value: Decimal | None, scale: int) -> bytes | None:
-    return None if value is None else int(value.scaleb(scale)).to_bytes(8, signed=True)
-
-
-def written(records: list[bytes]) -> bytes:
-    return b"".join(file_of(SCHEMA, SYNC, blocks([records])))
+def line(person: Person) -> bytes:
+    """As MySQL writes it."""
+    return b"\t".join(map(escaped, person))
 
 
 def escaped(value: object) -> bytes:
@@ -73,151 +57,115 @@ def escaped(value: object) -> bytes:
     return text.encode().replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n")
 
 
-@given(PEOPLE)
-def test_records_that_apache_writes_are_read_as_load_data_takes_them(people: list[tuple[Any, ...]]) -> None:
-    reader = Reader(io.BytesIO(written(encoded(people))))
-    assert reader.schema == SCHEMA
-    read = [line for count, block in reader.blocks() for line in lines(SCHEMA, count, block)]
-    assert read == [b"\t".join(map(escaped, person)) + b"\n" for person in people]
+def file_of(people: list[Person], schema: Schema = SCHEMA) -> bytes:
+    return b"".join(written(schema, [list(map(line, people))] if people else []))
+
+
+def read(file: bytes) -> list[bytes]:
+    return [line for lines in Reader(io.BytesIO(file)).batches() for line in lines]
 
 
 @given(PEOPLE)
-def test_apache_reads_what_we_frame(people: list[tuple[Any, ...]]) -> None:
-    with avro.datafile.DataFileReader(io.BytesIO(written(encoded(people))), avro.io.DatumReader()) as reader:
+def test_lines_come_back_as_they_were(people: list[Person]) -> None:
+    file = file_of(people)
+    assert Reader(io.BytesIO(file)).schema == SCHEMA
+    assert read(file) == list(map(line, people))
+
+
+@given(PEOPLE)
+def test_apaches_reader_finds_the_values(people: list[Person]) -> None:
+    with avro.datafile.DataFileReader(io.BytesIO(file_of(people)), avro.io.DatumReader()) as reader:
         found: list[Any] = list(reader)
     names = ("id", "name", "wide", "price", "share", "total")
-    assert [tuple(row[name] for name in names) for row in found] == [(*person[:2], *person[3:]) for person in people]
+    assert [tuple(row[name] for name in names) for row in found] == [(*one[:2], *one[3:]) for one in people]
+    assert [int(row["since"].timestamp()) for row in found] == [one[2] for one in people]
 
 
-def test_a_decimal_of_other_than_eight_bytes_is_refused() -> None:
-    schema = Schema("t", (Field("a", "decimal(10,2)"),))
-    assert list(lines(schema, 1, b"\x10" + bytes(7) + b"\x05")) == [b"0.05\n"]
-    with pytest.raises(BackupDamaged, match="a decimal is not of 8 bytes"):
-        list(lines(schema, 1, b"\x02\x05"))
-    with pytest.raises(BackupDamaged, match="a block holds other than so many records"):
-        list(lines(schema, 1, b"\x10" + bytes(7)))
+def test_another_process_writes_the_same_and_the_checksum_is_that_of_the_lines() -> None:
+    people = [(i, f"name\\\n{i}", i + 1, None, Decimal(i).scaleb(-2), None, Decimal(-i)) for i in range(5_000)]
+    lines, checksum, wanted = list(map(line, people)), Checksum(), Checksum()
+    with written_beside(SCHEMA, [lines[:3], lines[3:]], checksum) as pieces:
+        assert read(b"".join(pieces)) == lines
+    wanted.add(reversed(lines))
+    assert (checksum.rows, checksum.digits) == (5_000, wanted.digits)
 
 
-def test_a_number_without_end_is_refused() -> None:
+def test_what_goes_wrong_with_the_rows_is_said_before_the_file_ends() -> None:
+    def batches() -> Iterator[list[bytes]]:
+        yield [b"1"]
+        raise DatabaseUnavailable("gone")
+
+    with (
+        written_beside(Schema("t", (Field("a", "int"),)), batches(), Checksum()) as pieces,
+        pytest.raises(DatabaseUnavailable),
+    ):
+        list(pieces)
+
+
+def test_a_process_that_dies_is_said_and_one_that_nobody_reads_ends() -> None:
     schema = Schema("t", (Field("a", "int"),))
-    with pytest.raises(BackupDamaged, match="a block holds other records than it says"):
-        list(lines(schema, 1, b"\xff" * 3000 + b"\x01"))
+    with written_beside(schema, [[b"no number"]], Checksum()) as pieces, pytest.raises(WorkerDied):
+        list(pieces)
+    with written_beside(schema, ([b"1"] * 100 for _ in range(10**9)), Checksum()):
+        pass  # it is given up; without end it would hang here
 
 
-def test_a_block_is_closed_when_it_is_large_enough_however_many_records_come_at_once() -> None:
-    found = list(blocks([[b"x" * 40_000] * 5, [b"y"] * 3]))
-    assert [(count, len(data)) for count, data in found] == [(2, 80_000), (2, 80_000), (4, 40_003)]
+def test_a_file_comes_in_pieces_while_its_rows_are_read() -> None:
+    taken = list[int]()
+
+    def batches() -> Iterator[list[bytes]]:
+        for number in range(20):
+            taken.append(number)
+            yield [b"x" * 1_000] * 100
+
+    pieces = written(Schema("t", (Field("a", "string"),)), batches())
+    next(pieces)
+    next(pieces)
+    assert len(taken) <= 1 + 2 * BLOCK_BYTES // 100_000 + 1
 
 
 @given(st.data())
 def test_any_file_that_is_cut_or_changed_is_refused_or_read_as_something_else_but_never_breaks(
     data: st.DataObject,
 ) -> None:
-    whole = bytearray(
-        written(encoded([(i, f"name {i}", i + 1, -i, Decimal(i), None, Decimal(-i)) for i in range(300)]))
-    )
+    whole = bytearray(file_of([(i, f"name {i}", i + 1, -i, Decimal(i), None, Decimal(-i)) for i in range(300)]))
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
-    read_all(bytes(whole[: data.draw(st.integers(0, len(whole)))]))
+    read_if_possible(bytes(whole[: data.draw(st.integers(0, len(whole)))]))
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_refused(junk: bytes) -> None:
-    read_all(b"Obj\x01" + junk)
+    read_if_possible(b"Obj\x01" + junk)
     with pytest.raises(BackupDamaged):
-        Reader(io.BytesIO(b"x" + junk))
+        read(b"x" + junk)
 
 
-def read_all(file: bytes) -> None:
-    try:
-        reader = Reader(io.BytesIO(file))
-        for count, block in reader.blocks():
-            list(lines(SCHEMA, count, block))
-    except BackupDamaged:
-        pass
+def read_if_possible(file: bytes) -> None:
+    with suppress(BackupDamaged):
+        read(file)
 
 
-def test_another_codec_and_a_block_that_inflates_without_end_are_refused() -> None:
+def test_another_codec_and_a_part_that_is_too_large_are_refused() -> None:
     with pytest.raises(BackupDamaged, match="the codec is null"):
-        Reader(io.BytesIO(written([]).replace(b"\x0edeflate", b"\x08null")))
-    bomb = b"".join(file_of(SCHEMA, SYNC, [(1, bytes(65 * 1024**2))]))
-    with pytest.raises(BackupDamaged, match="more than 67108864 bytes"):
-        list(Reader(io.BytesIO(bomb)).blocks())
+        read(file_of([]).replace(b"\x0edeflate", b"\x08null"))
+    with pytest.raises(BackupDamaged, match="no part of 5000000 bytes"):
+        read(file_of([]) + b"\x02" + varint(5_000_000))
 
 
-@pytest.mark.parametrize(
-    ("file", "table", "words"),
-    [
-        (Field("a", "int"), Field("a", "int"), []),
-        (Field("a", "int"), Field("a", "long"), []),
-        (Field("a", "int"), Field("a", "long", True), []),
-        (Field("a", "string", True), Field("a", "string"), ["a may be null in the backup, not in the table"]),
-        (Field("a", "long"), Field("a", "int"), ["a is long in the backup, int in the table"]),
-        (Field("a", "int"), Field("a", "string", True), ["a is int in the backup, string or null in the table"]),
-        (
-            Field("a", "long"),
-            Field("a", "timestamp-millis"),
-            ["a is long in the backup, timestamp-millis in the table"],
-        ),
-        (Field("a", "decimal(10,2)"), Field("a", "decimal(10,2)", True), []),
-        *(
-            (Field("a", was), Field("a", now), [f"a is {was} in the backup, {now} in the table"])
-            for was, now in (
-                ("decimal(10,2)", "decimal(12,2)"),
-                ("decimal(10,2)", "decimal(10,3)"),
-                ("decimal(10,0)", "long"),
-                ("int", "decimal(10,0)"),
-            )
-        ),
-        (Field("a", "int"), Field("b", "int", True), ["a is in the backup, and the table has no such column"]),
-    ],
-)
-def test_a_schema_that_differs_is_taken_where_nothing_is_lost_and_else_said_in_words(
-    file: Field, table: Field, words: list[str]
-) -> None:
-    same = Field("id", "int")
-    assert differences(Schema("t", (same, file)), Schema("t", (table, same))) == words
+def varint(size: int) -> bytes:
+    """Avro's form of a number that is not negative."""
+    parts, rest = bytearray(), size << 1
+    while rest > 127:
+        parts.append(rest & 127 | 128)
+        rest >>= 7
+    return bytes([*parts, rest])
 
 
-def test_a_new_column_may_be_null_or_is_said() -> None:
-    same = Field("id", "int")
-    assert differences(Schema("t", (same,)), Schema("t", (same, Field("b", "int", True)))) == []
-    assert differences(Schema("t", (same,)), Schema("t", (same, Field("b", "int")))) == [
-        "b is not in the backup, and may not be null in the table"
-    ]
+def test_a_failing_stream_is_not_taken_for_a_damaged_file() -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise StorageUnavailable("S3 is out of reach")
 
-
-def test_the_checksum_is_that_of_the_records_in_any_order() -> None:
-    first, second = Contents(), Contents()
-    first.add([b"a", b"b", b"c"])
-    second.add([b"c"])
-    second.add([b"b", b"a"])
-    assert first.checksum == second.checksum != Contents().checksum
-
-
-def decimal_of(**told: Any) -> dict[str, Any]:
-    return {"name": "t", "fields": [{"name": "a", "type": {"type": "bytes", "logicalType": "decimal", **told}}]}
-
-
-def test_each_schema_of_ours_is_read_as_what_it_was() -> None:
-    schema = Schema("t", tuple(Field(f"c{at}", type, at % 2 == 0) for at, type in enumerate(TYPES)))
-    assert Schema.of_json(json.loads(json.dumps(schema.as_json()))) == schema
-
-
-@pytest.mark.parametrize(
-    "found",
-    [
-        {},
-        {"name": "t"},
-        {"name": "t", "fields": [{"name": "a", "type": "bytes"}]},
-        [],
-        decimal_of(),
-        decimal_of(precision=19, scale=2),
-        decimal_of(precision=4, scale=5),
-        decimal_of(precision=4),
-        decimal_of(precision=4, scale=2, size=8),
-    ],
-)
-def test_a_schema_that_is_none_of_ours_is_refused(found: Any) -> None:
-    with pytest.raises(BackupDamaged):
-        Schema.of_json(found)
+    with pytest.raises(StorageUnavailable):
+        Reader(Failing())
