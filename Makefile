@@ -24,7 +24,7 @@ install: ## Python environments (.venv, .tools) and a MySQL server; again only w
 	@$(PYTHON) local/install.py
 
 lock: install ## compile the requirement lists (*.in) to hash-pinned files; UPGRADE=1 takes newer versions
-	@$(LOCK) -o src/requirements.txt src/requirements.in
+	@for set in requirements requirements-avro; do $(LOCK) -o src/$$set.txt src/$$set.in || exit 1; done
 	@for set in requirements requirements-lambda; do $(LOCK) -o api_ec2/$$set.txt api_ec2/$$set.in || exit 1; done
 	@for set in dev sam ministack checkov; do $(LOCK) -o requirements/$$set.txt requirements/$$set.in || exit 1; done
 
