@@ -18,11 +18,7 @@ import fastavro
 import pytest
 
 from local.mysql import MySQLServer
-<<<<<<< HEAD
-from rowferry import avro, backup, db, jobs, ledger, restore, shadow
-=======
-from rowferry import backup, db, jobs, ledger, restore
->>>>>>> 2f90fa6 (fastavro writes and reads backups; a row comes as one line of text, whose checksum is the same in the table, on the way and in the staging table)
+from rowferry import backup, db, jobs, ledger, restore, shadow
 from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.errors import (

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
@@ -199,6 +200,23 @@ CALLS = {  # what rowferry.s3 calls, and the action that it needs
     "list_multipart_uploads": "s3:ListBucketMultipartUploads",
     "abort_multipart_upload": "s3:AbortMultipartUpload",
 }
+
+
+def test_the_functions_that_have_fastavros_layer_are_those_that_import_it(functions: dict[str, Any]) -> None:
+    code = """import importlib, sys
+sys.modules["fastavro"] = None  # as where it is not installed
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        print(name)
+"""
+    modules = {name: f["Handler"].partition(".handle")[0] for name, f in functions.items() if name != "ApiFunction"}
+    asked = [sys.executable, "-c", code, *modules.values()]
+    path = {"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'src'}"}
+    failing = subprocess.run(asked, env=path, capture_output=True, text=True, check=True).stdout.split()
+    layered = [module for name, module in modules.items() if functions[name].get("Layers")]
+    assert failing == layered == ["backup", "restore"]
 
 
 def test_each_call_to_s3_has_a_statement(functions: dict[str, Any]) -> None:

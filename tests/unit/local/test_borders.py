@@ -12,6 +12,7 @@ ALLOWED = {
     "boto3": ("src/rowferry/s3.py", "local/", "bench/"),
     "botocore": ("src/rowferry/s3.py", "local/", "bench/"),
     "pymysql": ("src/rowferry/db.py", "local/", "bench/"),
+    "fastavro": ("src/rowferry/avro.py",),
     "fastapi": ("api_ec2/",),
     "starlette": ("api_ec2/",),
     "uvicorn": ("api_ec2/",),
