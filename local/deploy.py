@@ -1,6 +1,7 @@
 """Our own template.yaml on the emulator: sam build, sam deploy, and what came of it."""
 
 import fcntl
+import json
 import os
 import platform
 import subprocess
@@ -58,7 +59,7 @@ def one_at_a_time() -> Iterator[None]:
 def deploy(
     template: Path, emulator: Emulator, parameters: Mapping[str, str], folder: Path, stack: str = STACK
 ) -> Deployment:
-    """sam deploy of a built template. The parameters are on the command line, the local password among them."""
+    """sam deploy of a built template, with its parameters on the command line."""
     overrides = [f"{name}={value}" for name, value in {**MACHINE, **parameters}.items() if value]
     command = ["deploy", "--template-file", str(template), "--stack-name", stack, "--resolve-s3"]
     quiet = ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
@@ -67,6 +68,12 @@ def deploy(
     with one_at_a_time():
         sam([*command, *allow, *quiet, "--parameter-overrides", *overrides], log, emulator.environment())
     return outputs(emulator, stack)
+
+
+def make_secret(emulator: Emulator, name: str, **values: str) -> str:
+    """Answers its ARN; the template takes passwords and tokens by that only."""
+    client = boto3.client("secretsmanager", **emulator.client_options())
+    return str(client.create_secret(Name=name, SecretString=json.dumps(values))["ARN"])
 
 
 def outputs(emulator: Emulator, stack: str = STACK) -> Deployment:

@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from local.api import Api, choose_port, url_of
-from local.deploy import Deployment, build, deploy
+from local.deploy import Deployment, build, deploy, make_secret
 from local.emulator import ROOT, Emulator
 from local.mysql import MySQLServer
 from local.mysqld import Program, find
@@ -205,11 +205,11 @@ class Start:
         assert mysql and emulator
         parameters = {
             "ApiUrl": url_of(api_port),
-            "ApiToken": self.stack.api_token,
+            "ApiTokenSecretArn": make_secret(emulator, "local-api-token", password=self.stack.api_token),
             "DbHost": mysql.host,
             "DbPort": str(mysql.port),
             "DbUser": mysql.user,
-            "DbPassword": mysql.password,
+            "DbUserSecretArn": make_secret(emulator, "local-database-user", password=mysql.password),
             "DbName": mysql.database,
             "DbTlsCa": str(mysql.ca),
         }

@@ -118,6 +118,9 @@ class Resolver:
             case "Fn::Join":
                 items = self.value(argument[1])
                 return argument[0].join(items) if isinstance(items, list) else items
+            case "Fn::FindInMap":
+                mapping, first, second = self.value(argument)
+                return self._template["Mappings"][mapping][first][second]
             case "Fn::GetAtt":
                 return self._attribute(*argument)
             case "Fn::Sub":

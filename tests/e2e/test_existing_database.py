@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
-from local.deploy import BUILD, deploy
+from local.deploy import BUILD, deploy, make_secret
 from local.mysql import ADMIN
 from rowferry import db, schema
 from rowferry.config import Settings
@@ -75,9 +75,6 @@ def existing(stack_world: World) -> Iterator[Existing]:
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     subnets = [ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.9.{n}.0/24")["Subnet"]["SubnetId"] for n in (1, 2)]
     table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
-    secret = boto3.client("secretsmanager", **options).create_secret(
-        Name="admin", SecretString=json.dumps({"username": ADMIN, "password": mysql.admin_password})
-    )
     parameters = {
         "ApiUrl": api.url,
         "DbHost": mysql.host,
@@ -85,9 +82,8 @@ def existing(stack_world: World) -> Iterator[Existing]:
         "DbName": "their_data",
         "DbUser": "theirs",
         "DbTlsCa": str(mysql.ca),
-        "DbAdminSecretArn": secret["ARN"],
+        "DbAdminSecretArn": make_secret(emulator, "admin", username=ADMIN, password=mysql.admin_password),
         "VpcId": vpc,
-        "VpcCidr": "10.9.0.0/16",
         "PrivateSubnetIds": ",".join(subnets),
         "PrivateRouteTableIds": table,
     }

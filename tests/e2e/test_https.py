@@ -10,7 +10,7 @@ import boto3
 import httpx
 import pytest
 
-from local.deploy import BUILD, deploy
+from local.deploy import BUILD, deploy, make_secret
 from tests.e2e.world import PATIENCE, World
 
 STACK = "https"
@@ -45,7 +45,7 @@ def served(stack_world: World) -> Served:
         "DbPort": str(mysql.port),
         "DbName": mysql.database,
         "DbUser": mysql.user,
-        "DbPassword": mysql.password,
+        "DbUserSecretArn": make_secret(emulator, "https-database-user", password=mysql.password),
         "DbTlsCa": str(mysql.ca),
     }
     deploy(BUILD / "build/template.yaml", emulator, parameters, stack.folder, STACK)

@@ -114,7 +114,7 @@ def first(stack_world: World, tmp_path: Path) -> Iterator[First]:
         "ApiInterface": "eni-1",
         "ApiLayer": "arn:aws:lambda:us-east-1:123456789012:layer:ApiLayer:1",
         "ApiLogGroup": "/rowferry/rowferry/api",
-        "AppSecret": "app-secret",
+        "UserSecret": "app-secret",
         "TokenSecret": "token-secret",
         "Bucket": "a-bucket",
         "CredentialsVersion": "1",

@@ -58,7 +58,7 @@ def test_all_logs_end(options: dict[str, Any], resources: dict[str, str]) -> Non
     groups = boto3.client("logs", **options).describe_log_groups()["logGroups"]
     ours = {group["logGroupName"]: group.get("retentionInDays") for group in groups}
     for name in ("FunctionsLogGroup", "StateMachineLogGroup"):
-        assert ours[resources[name]] == 30
+        assert ours[resources[name]] == 7
 
 
 def test_an_event_that_starts_no_run_is_kept_for_a_fortnight(

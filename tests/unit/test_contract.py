@@ -262,10 +262,12 @@ def test_each_alarm_has_its_line_on_the_page_for_running_it(template: dict[str, 
     assert set(re.findall(r"`(\w+)`", " ".join(rows))) == alarms
 
 
-def test_the_readme_has_each_parameter_with_its_default(template: dict[str, Any]) -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    told = {name: default.strip("` ") for name, default, _ in rows if name in template["Parameters"]}
-    assert told == {name: str(one.get("Default", "")) for name, one in template["Parameters"].items()}
+def test_the_page_for_deploying_has_each_parameter_as_the_template_has_it(template: dict[str, Any]) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.+) \|$", (ROOT / "docs/deploy.md").read_text(), re.MULTILINE)
+    told = {name: (default.strip("` "), words) for name, default, words in rows if name in template["Parameters"]}
+    assert told == {
+        name: (str(one.get("Default", "")), one["Description"]) for name, one in template["Parameters"].items()
+    }
 
 
 def test_make_help_says_something_about_each_target() -> None:
