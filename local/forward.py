@@ -9,13 +9,13 @@ BLOCK = 64 * 1024
 
 
 @contextmanager
-def forwarded(address: str, *ports: int) -> Iterator[list[int]]:
-    """The ports at `address` that lead to those of 127.0.0.1.
+def forwarded(address: str, *ports: int, at: int = 0) -> Iterator[list[int]]:
+    """The ports at `address` that lead to those of 127.0.0.1: free ones, or `at`.
 
     Raises: OSError where this machine does not have the address.
     """
     with ExitStack() as open_ones:
-        listeners = [open_ones.enter_context(socket.create_server((address, 0))) for _ in ports]
+        listeners = [open_ones.enter_context(socket.create_server((address, at))) for _ in ports]
         for listener, port in zip(listeners, ports, strict=True):
             threading.Thread(target=_accept, args=(listener, port), daemon=True).start()
         yield [listener.getsockname()[1] for listener in listeners]

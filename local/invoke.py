@@ -62,11 +62,11 @@ def invoke(function: str, path: Path | None = None, way: str | None = None) -> A
     if not stack.runs():
         raise LocalError(f"no stack runs in {stack.folder}: make up")
     event = read_event(path) if path else sample_event(stack, function)
-    say(f"event: {json.dumps(event)}")
+    say(f"event: {json.dumps({**event, 'credentials': '…'} if 'credentials' in event else event)}")
     call = Invocation(stack, function, event)
     way = way or ("docker" if engine_answers() else "rie")
     answer = call.in_docker() if way == "docker" else call.under_rie()
-    if function == "BootstrapFunction" and not path and "errorType" not in answer:
+    if function == "CredentialsFunction" and not path and "errorType" not in answer:
         say(f"told CloudFormation: {told(stack)}")
     return answer
 
@@ -79,7 +79,7 @@ def read_event(path: Path) -> Any:
 
 
 def told(stack: Stack) -> str:
-    """What the bootstrap answered through its URL."""
+    """What CredentialsFunction answered through its URL."""
     assert stack.emulator and stack.deployment
     with closing(boto3.client("s3", **stack.emulator.client_options())) as s3:
         return str(s3.get_object(Bucket=stack.deployment.bucket, Key=ANSWER)["Body"].read().decode())
@@ -113,8 +113,8 @@ class Invocation:
             raise LocalError(f"{function} is no function of template.yaml")
 
     def environment(self) -> Environment:
-        """As deployed on the stack. One that is not (bootstrap, API) has the others' and the administrator's."""
-        assert self.stack.emulator and self.stack.mysql
+        """As deployed on the stack. One that is not (bootstrap, credentials, API) has the others'."""
+        assert self.stack.emulator
         with closing(boto3.client("lambda", **self.stack.emulator.client_options())) as client:
             pages = client.get_paginator("list_functions").paginate()
             found = {f["FunctionName"]: f for page in pages for f in page["Functions"]}
@@ -123,10 +123,8 @@ class Invocation:
             for name, function in found.items()
             if name.startswith("rowferry-") and "Environment" in function
         }
-        mine = next((env for name, env in deployed.items() if f"-{self.function}-" in name), None)
-        if mine:
-            return dict(mine)
-        return {**next(iter(deployed.values())), **self.stack.mysql.admin_environment()}
+        mine = (env for name, env in deployed.items() if f"-{self.function}-" in name)
+        return dict(next(mine, next(iter(deployed.values()))))
 
     # --- Docker
 

@@ -4,12 +4,15 @@ Safe to repeat: no data is touched, and rights, limits and passwords become what
 no more than an RDS master user has.
 """
 
+import time
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from rowferry import db, schema
-from rowferry.config import BootstrapSettings
+from rowferry.config import BootstrapSettings, Settings
 from rowferry.db import Connection
-from rowferry.errors import Never
+from rowferry.errors import DatabaseUnavailable, Never
+from rowferry.tables import TABLES
 
 
 class TablesDiffer(Never):
@@ -35,20 +38,38 @@ BI_RIGHTS = "SELECT"
 BI_CONNECTIONS = 10
 
 
-def bootstrap(settings: BootstrapSettings) -> None:
-    """Raises: TablesDiffer, after everything else was made; what db.py raises."""
+_BETWEEN_TRIES = 5
+"""Seconds. A server that was just made, or is failing over, is out of reach for minutes."""
+
+
+def bootstrap(settings: BootstrapSettings, patience: float = 0) -> None:
+    """Tries for `patience` seconds to connect. Columns that the classes do not declare are left alone.
+
+    Raises: TablesDiffer, after everything else was made; what db.py raises.
+    """
     app = Account(settings.app.db_user, settings.app.db_password, APP_RIGHTS, APP_CONNECTIONS)
     reader = Account(settings.bi_user, settings.bi_password, BI_RIGHTS, BI_CONNECTIONS)
     admin = replace(settings.app, db_user=settings.admin_user, db_password=settings.admin_password)
-    with db.session(replace(admin, db_name="")) as conn:
+    with closing(_connect(replace(admin, db_name=""), patience)) as conn:
         name = settings.app.db_name
         db.run(conn, f"CREATE DATABASE IF NOT EXISTS {_quoted(name)} CHARACTER SET utf8mb4")
         db.run(conn, f"USE {_quoted(name)}")
         schema.create(conn)
         for account in (app, reader):
             make_account(conn, account, name)
-        if found := schema.differences(conn):
+        if found := [words for table in TABLES.values() for words in schema.misfits(conn, table)]:
             raise TablesDiffer("; ".join(found))
+
+
+def _connect(admin: Settings, patience: float) -> Connection:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return db.connect(admin)
+        except DatabaseUnavailable:
+            if time.monotonic() + _BETWEEN_TRIES > deadline:
+                raise
+        time.sleep(_BETWEEN_TRIES)
 
 
 def make_account(conn: Connection, account: Account, database: str) -> None:

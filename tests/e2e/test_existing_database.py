@@ -1,11 +1,8 @@
 """A second stack for a database and a VPC that are there already: the bootstrap as CloudFormation asks for it."""
 
 import json
-import re
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -13,6 +10,7 @@ import pytest
 
 from local.deploy import BUILD, deploy, make_secret
 from local.mysql import ADMIN
+from local.processes import LocalError
 from rowferry import db, schema
 from rowferry.config import Settings
 from rowferry.errors import DatabaseError
@@ -29,26 +27,10 @@ class Existing:
     parameters: dict[str, str]
     options: dict[str, Any]
 
-    def deploy(self, template: Path = BUILD / "build/template.yaml") -> None:
+    def deploy(self) -> None:
         stack = self.world.stack
         assert stack.emulator
-        deploy(template, stack.emulator, self.parameters, stack.folder, STACK)
-
-    def deploy_with_new_passwords(self) -> None:
-        """As `CredentialsVersion=2` does on AWS.
-
-        The emulator makes no new password where a secret's template changes, and does not resolve a reference anew
-        where only a parameter changes, so here the secrets and the text of the template change.
-        """
-        client = boto3.client("secretsmanager", **self.options)
-        for name in ("AppSecret", "BiSecret"):
-            secret = json.loads(client.get_secret_value(SecretId=self.resources()[name])["SecretString"])
-            changed = json.dumps(secret | {"password": secrets.token_hex(16)})
-            client.put_secret_value(SecretId=self.resources()[name], SecretString=changed)
-        template = BUILD / "build/template-2.yaml"  # beside the other, since what was built is named from there
-        text = (BUILD / "build/template.yaml").read_text()
-        template.write_text(re.sub(r"Ref: CredentialsVersion\b", "Fn::Sub: '2'", text))
-        self.deploy(template)
+        deploy(BUILD / "build/template.yaml", stack.emulator, self.parameters, stack.folder, STACK)
 
     def resources(self) -> dict[str, str]:
         client = boto3.client("cloudformation", **self.options)
@@ -112,11 +94,36 @@ def test_it_makes_no_network_but_an_endpoint_in_the_one_that_is_there(existing: 
     assert not made & {"Vpc", "PrivateSubnetA", "Database", "DatabaseSecurityGroup", "AdminSecret"}
 
 
+def test_no_function_has_the_administrators_password(existing: Existing) -> None:
+    mysql = existing.world.stack.mysql
+    assert mysql
+    client = boto3.client("lambda", **existing.options)
+    functions = [found for page in client.get_paginator("list_functions").paginate() for found in page["Functions"]]
+    assert any("-CredentialsFunction-" in found["FunctionName"] for found in functions)
+    assert mysql.admin_password not in json.dumps([found.get("Environment") for found in functions])
+
+
+def test_a_combination_that_could_not_work_is_refused_before_anything_is_made(existing: Existing) -> None:
+    stack = existing.world.stack
+    assert stack.emulator
+    with pytest.raises(LocalError, match="DbAdminSecretArn and DbUserSecretArn belong to an existing database"):
+        deploy(
+            BUILD / "build/template.yaml",
+            stack.emulator,
+            {"DbAdminSecretArn": existing.parameters["DbAdminSecretArn"]},
+            stack.folder,
+            "refused",
+        )
+    client = boto3.client("cloudformation", **existing.options)
+    assert "refused" not in [found["StackName"] for found in client.describe_stacks()["Stacks"]]
+
+
 def test_another_credentials_version_changes_all_passwords_and_the_old_ones_last_until_the_next_deploy(
     existing: Existing,
 ) -> None:
     old, old_reader = existing.settings(), existing.reader()
-    existing.deploy_with_new_passwords()
+    existing.parameters["CredentialsVersion"] = "2"
+    existing.deploy()
     new, new_reader = existing.settings(), existing.reader()
     assert new.db_password != old.db_password
     assert new_reader.db_password != old_reader.db_password

@@ -74,6 +74,7 @@ def test_every_function_does_its_part_of_a_files_way(invoke: Invoke, world: Worl
     assert (rehearsed["outcome"], rehearsed["dry_run"]) == ("done", True)
     assert [table["unchanged"] for table in rehearsed["restored"]] == [12, 0, 0]
     assert invoke("BootstrapFunction") == {"outcome": "done", "reason": ""}
+    assert invoke("CredentialsFunction") == {"outcome": "done", "reason": ""}
     assert json.loads(invoke("ApiFunction")["body"]) == {"status": "alive"}
 
     template = yaml.safe_load((BUILD / "build/template.yaml").read_text())
@@ -102,7 +103,7 @@ def test_what_can_not_be_called_is_said(world: World) -> None:
     assert "begin by: make invoke FN=PlanFunction" in first.stderr
     wrong = invoke.make("LoadFuncton")
     assert wrong.returncode
-    assert "FN is one of ApiFunction, BackupFunction, BootstrapFunction, FailFunction" in wrong.stderr
+    assert "FN is one of ApiFunction, BackupFunction, BootstrapFunction, CredentialsFunction" in wrong.stderr
     nowhere = invoke.make("TurnFunction", "EVENT=nowhere.json")
     assert nowhere.returncode
     assert "nowhere.json is no event" in nowhere.stderr

@@ -1,24 +1,21 @@
-"""The database made ready by a user with the rights of an RDS master user, and CloudFormation answered."""
+"""The database made ready by a user with the rights of an RDS master user."""
 
-import json
+import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
-from typing import Any
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
-import bootstrap as function  # functions/bootstrap.py
+from local.forward import forwarded
 from local.mysql import ADMIN, MySQLServer
 from rowferry import db, schema
-from rowferry.bootstrap import APP_CONNECTIONS, BI_CONNECTIONS, bootstrap
+from rowferry.bootstrap import APP_CONNECTIONS, BI_CONNECTIONS, TablesDiffer, bootstrap
 from rowferry.config import BootstrapSettings, Settings
 from rowferry.db import Connection
 from rowferry.errors import DatabaseError, DatabaseUnavailable
 
-ROOT = Path(__file__).parents[2]
 NAME = "row_ferry"  # in a GRANT, _ stands for any character
 
 
@@ -167,130 +164,37 @@ def test_after_a_new_password_the_old_one_is_good_until_the_next_time(wanted: Bo
         db.connect(old)
 
 
-class CloudFormation:
-    """Where the answers of custom resources go."""
-
-    def __init__(self) -> None:
-        self.answers: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_PUT(self) -> None:
-                outer.headers.append({name.lower(): value for name, value in self.headers.items()})
-                outer.answers.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-
-    def __enter__(self) -> "CloudFormation":
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join(10)
-
-
-@dataclass
-class Context:
-    function_name: str = "function"
-    memory_limit_in_mb: int = 256
-    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:function"
-    aws_request_id: str = "8a1d9c6e"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 300_000
-
-
-@dataclass
-class Asked:
-    """The function called as CloudFormation calls it."""
-
-    cloudformation: CloudFormation
-    event: dict[str, Any] = field(default_factory=dict)
-
-    def __call__(self, kind: str) -> dict[str, Any]:
-        event = json.loads((ROOT / "events/bootstrap.json").read_text())
-        event |= {
-            "RequestType": kind,
-            "ResponseURL": f"http://127.0.0.1:{self.cloudformation.server.server_port}/answer",
-        }
-        function.handle(event, Context())
-        answer = self.cloudformation.answers[-1]
-        for name in ("StackId", "RequestId", "LogicalResourceId"):
-            assert answer[name] == event[name]
-        assert answer["PhysicalResourceId"] == "rowferry-database"
-        return answer
-
-
-@pytest.fixture
-def asked(wanted: BootstrapSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
-    for name in ("host", "port", "user", "password", "name", "tls_ca"):
-        monkeypatch.setenv(f"DB_{name.upper()}", str(getattr(wanted.app, f"db_{name}")))
-    for name in ("admin_user", "admin_password", "bi_user", "bi_password"):
-        monkeypatch.setenv(name.upper(), getattr(wanted, name))
-    with CloudFormation() as cloudformation:
-        yield Asked(cloudformation)
-
-
-def test_cloudformation_is_told_that_all_is_well(asked: Asked, wanted: BootstrapSettings) -> None:
-    for kind in ("Create", "Update"):
-        answer = asked(kind)
-        assert (answer["Status"], answer["Reason"]) == ("SUCCESS", "")
-    assert asked.cloudformation.headers[0]["content-type"] == "", "the URL is signed for none"
-    with db.session(wanted.app) as conn:
-        assert schema.missing(conn) == []
-
-
-def test_cloudformation_is_told_why_it_failed(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ADMIN_PASSWORD", "wrong")
-    answer = asked("Create")
-    assert answer["Status"] == "FAILED"
-    assert answer["Reason"].startswith("DatabaseError: MySQL error 1045: Access denied")
-    monkeypatch.delenv("BI_USER")
-    assert asked("Update")["Reason"] == "SettingError: the environment variable BI_USER is missing"
-
-
-@pytest.mark.parametrize(
-    ("variable", "value", "reason"),
-    [
-        (
-            "BI_USER",
-            "a" * 30 + "_bi",
-            "BI_USER: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa_bi has 33 characters; a MySQL user has 32",
-        ),
-        ("DB_TLS_CA", "", "DB_TLS_CA is empty, but users that are made here can log in by TLS only"),
-    ],
-)
-def test_settings_that_no_user_could_log_in_with_are_refused_before_anything_is_made(
-    asked: Asked, administrator: Settings, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, reason: str
-) -> None:
-    monkeypatch.setenv(variable, value)
-    answer = asked("Create")
-    assert (answer["Status"], answer["Reason"]) == ("FAILED", f"SettingError: {reason}")
-    assert accounts(administrator) == {}
-
-
-def test_a_table_that_is_not_as_declared_fails_the_deploy_in_words(asked: Asked, administrator: Settings) -> None:
-    asked("Create")
+def test_columns_that_nobody_declared_are_left_alone(wanted: BootstrapSettings, administrator: Settings) -> None:
+    """A column is added to the table before the release that declares it, and stays when that is rolled back."""
+    bootstrap(wanted)
     with db.session(administrator) as conn:
-        db.run(conn, "ALTER TABLE row_ferry.jobs ADD COLUMN pay INT")
-    answer = asked("Update")
-    assert (answer["Status"], answer["Reason"]) == (
-        "FAILED",
-        "TablesDiffer: jobs.pay is in the database, but not declared",
-    )
+        db.run(conn, "ALTER TABLE row_ferry.jobs ADD COLUMN pay INT NOT NULL DEFAULT 0")
+    bootstrap(wanted)
+    with db.session(administrator) as conn:
+        db.run(conn, "ALTER TABLE row_ferry.jobs DROP COLUMN name")
+    with pytest.raises(TablesDiffer, match=r"^jobs\.name is declared, but not in the database$"):
+        bootstrap(wanted)
 
 
-def test_deleting_the_stack_leaves_data_and_users(asked: Asked, wanted: BootstrapSettings) -> None:
-    asked("Create")
-    assert asked("Delete")["Status"] == "SUCCESS"
-    with db.session(wanted.app) as conn:
-        assert schema.missing(conn) == []
+def test_a_database_that_does_not_answer_yet_is_waited_for(wanted: BootstrapSettings) -> None:
+    """Its port is closed at the first try and leads to the server at the second."""
+    with closing(socket.socket()) as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        late = replace(wanted, app=replace(wanted.app, db_port=port))
+        with pytest.raises(DatabaseUnavailable):
+            bootstrap(late)
+    opened = threading.Event()
+
+    def open_later() -> None:
+        with forwarded("127.0.0.1", wanted.app.db_port, at=port):
+            opened.wait(60)
+
+    opening = threading.Timer(1, open_later)
+    opening.start()
+    try:
+        bootstrap(late, patience=60)
+    finally:
+        opened.set()
+        opening.join()
+    db.connect(wanted.app).close()

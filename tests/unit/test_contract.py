@@ -65,9 +65,23 @@ def test_each_environment_variable_of_the_template_is_a_setting(template: dict[s
     assert {name for name in variables if not name.startswith("POWERTOOLS_")} == settings
 
 
-def test_the_bootstrap_has_what_it_reads(functions: dict[str, Any]) -> None:
-    variables = set(functions["BootstrapFunction"]["Environment"]["Variables"])
-    assert variables == {field.name.upper() for field in fields(BootstrapSettings)} - {"APP"} | {"DB_USER"}
+def test_the_bootstrap_is_called_with_what_it_reads() -> None:
+    called_with = json.loads((ROOT / "events/bootstrap.json").read_text())["credentials"]
+    assert set(called_with) == {field.name.upper() for field in fields(BootstrapSettings)} - {"APP"} | {"DB_PASSWORD"}
+
+
+def test_no_environment_has_the_administrators_password(template: dict[str, Any], functions: dict[str, Any]) -> None:
+    environments = [template["Globals"]["Function"]["Environment"], *(f.get("Environment") for f in functions.values())]
+    assert not re.search("AdminSecret|ADMIN", json.dumps(environments))
+
+
+def test_who_waits_for_the_bootstrap_waits_longer_than_it_runs(template: dict[str, Any]) -> None:
+    resources = template["Resources"]
+    bootstrap, credentials = (resources[f"{name}Function"]["Properties"] for name in ("Bootstrap", "Credentials"))
+    spare = 60  # of CredentialsFunction, to read secrets and to answer
+    assert bootstrap["Timeout"] + spare <= credentials["Timeout"]
+    assert credentials["Timeout"] + spare <= resources["DatabaseReady"]["Properties"]["ServiceTimeout"]
+    assert credentials["VpcConfig"] == {"Ref": "AWS::NoValue"}, "it reaches Secrets Manager only outside"
 
 
 def test_a_new_token_is_sent_only_after_the_api_knows_it(template: dict[str, Any]) -> None:

@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 CODE = ("src", "functions", "api_ec2", "local", "bench")
 ALLOWED = {
-    "boto3": ("src/rowferry/s3.py", "local/", "bench/"),
-    "botocore": ("src/rowferry/s3.py", "local/", "bench/"),
+    "boto3": ("src/rowferry/s3.py", "src/rowferry/credentials.py", "local/", "bench/"),
+    "botocore": ("src/rowferry/s3.py", "src/rowferry/credentials.py", "local/", "bench/"),
     "pymysql": ("src/rowferry/db.py", "local/", "bench/"),
     "fastavro": ("src/rowferry/avro.py",),
     "fastapi": ("api_ec2/",),
