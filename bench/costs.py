@@ -120,7 +120,7 @@ def quantities(month: Month, counts: Mapping[str, Any]) -> Counts:
 def standing() -> Counts:
     """What is there whether it works or not."""
     text = (ROOT / "template.yaml").read_text()
-    storage = re.search(r"dev: {.*DbStorageGiB: (\d+)", text)
+    storage = re.search(r"dev: {.*DbStorageGiB: \"(\d+)\"", text)
     volume = re.search(r"VolumeSize: (\d+)", text)
     assert storage and volume
     return {

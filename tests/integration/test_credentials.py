@@ -83,7 +83,7 @@ def test_cloudformation_is_told_that_all_is_well(cloud: Cloud, app: Settings) ->
 
 
 def test_no_log_and_no_answer_has_a_password(
-    cloud: Cloud, server: MySQLServer, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str], cloud: Cloud, server: MySQLServer
 ) -> None:
     ask(cloud, "Create")
     cloud.secrets[BI_SECRET] = json.dumps({"password": "of nobody"})
