@@ -4,7 +4,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help install lock rds-ca audit format check test unit integration e2e chaos load up down status env demo invoke build deploy bench costs clean
+.PHONY: help install sam lock rds-ca audit format check test unit integration e2e chaos load up down status env demo invoke build deploy bench costs clean
 
 suitable = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
@@ -13,22 +13,26 @@ BIN := .venv/bin
 SAM := SAM_CLI_TELEMETRY=0 .tools/sam/bin/sam
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+WITH_PYTHON = test -n "$(PYTHON)" || { echo "install: no Python 3.11 or later was found (on Debian 12 or later:" \
+	"apt-get install python3 python3-venv); choose one by PYTHON=/path/to/python3" >&2; exit 1; }; $(PYTHON)
 LEVEL = $(BIN)/python -m pytest $(ARGS)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 install: ## Python environments (.venv, .tools) and a MySQL server; again only what changed
-	@test -n "$(PYTHON)" || { echo "install: no Python 3.11 or later was found (on Debian 12 or later:" \
-		"apt-get install python3 python3-venv); choose one by PYTHON=/path/to/python3" >&2; exit 1; }
-	@$(PYTHON) local/install.py
+	@$(WITH_PYTHON) local/install.py
+
+sam: ## the SAM CLI alone (.tools/sam): all that building and deploying need
+	@$(WITH_PYTHON) local/install.py sam
 
 lock: install ## compile the requirement lists (*.in) to hash-pinned files; UPGRADE=1 takes newer versions
 	@for set in requirements requirements-avro; do $(LOCK) -o src/$$set.txt src/$$set.in || exit 1; done
 	@for set in requirements requirements-lambda; do $(LOCK) -o api_ec2/$$set.txt api_ec2/$$set.in || exit 1; done
 	@for set in dev sam ministack checkov; do $(LOCK) -o requirements/$$set.txt requirements/$$set.in || exit 1; done
 
-rds-ca: install ## renew RDS's certificate authorities (src/rowferry/rds-ca.pem); BUNDLE=file where AWS is out of reach
+rds-ca: ## renew RDS's certificate authorities (src/rowferry/rds-ca.pem); BUNDLE=file where AWS is out of reach
+	@$(WITH_PYTHON) local/install.py venv
 	@$(BIN)/python -m local.rds_ca $(BUNDLE)
 
 audit: install ## known vulnerabilities of the locked dependencies, where PyPI's advisories are in reach
@@ -86,11 +90,11 @@ invoke: install ## one function in Lambda's container: FN=PlanFunction, EVENT=fi
 	@$(BIN)/python -m local.invoke $(or $(FN),$(error make invoke FN=PlanFunction)) \
 		$(if $(EVENT),--event $(EVENT)) $(if $(WITH),--way $(WITH))
 
-build: install ## sam build: the functions and their layers, as AWS gets them
-	@PATH="$(CURDIR)/.tools/sam/bin:$$PATH" $(SAM) build $(if $(ENV),--config-env $(ENV))
+build: sam ## sam build: the functions and their layers, as AWS gets them; RUNTIME=python3.12 chooses another Python
+	@$(PYTHON) local/sam.py build $(if $(ENV),--environment $(ENV)) $(if $(RUNTIME),--runtime $(RUNTIME))
 
-deploy: build ## sam deploy --guided, to the AWS account of your credentials; ENV=dev or prod as samconfig.toml says
-	@$(SAM) deploy $(if $(ENV),--config-env $(ENV),--guided)
+deploy: build ## sam deploy to the AWS account of your credentials, as samconfig.toml says; ENV=prod, RUNTIME as for build
+	@$(PYTHON) local/sam.py deploy $(if $(ENV),--environment $(ENV)) $(if $(RUNTIME),--runtime $(RUNTIME))
 
 bench: install ## what bench/ measures
 	@$(BIN)/python -m bench

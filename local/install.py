@@ -97,6 +97,7 @@ ENVIRONMENTS = (
     Environment(ROOT / ".tools" / "ministack", ROOT / "requirements" / "ministack.txt"),
 )
 CHECKOV = Environment(ROOT / ".tools" / "checkov", ROOT / "requirements" / "checkov.txt")
+ALONE = {"venv": ENVIRONMENTS[0], "sam": ENVIRONMENTS[1], "checkov": CHECKOV}
 
 
 def run(command: list[str]) -> str:
@@ -130,11 +131,11 @@ def install(environments: Iterable[Environment]) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Without an argument what everything stands on; with `checkov` that linter alone."""
+    """Without an argument what everything stands on; with a name of ALONE that environment alone."""
     try:
         check_python()
-        if "checkov" in arguments:
-            install([CHECKOV])
+        if arguments:
+            install([ALONE[name] for name in arguments])
             return 0
         install(ENVIRONMENTS)
     except InstallError as error:

@@ -110,7 +110,7 @@ def test_each_environment_of_samconfig_builds_fast_and_sets_parameters_that_exis
     for environment in environments.values():
         assert environment["build"]["parameters"] == {"cached": True, "parallel": True}
         assert environment["validate"]["parameters"] == {"lint": True}
-        for override in environment["deploy"]["parameters"].get("parameter_overrides", []):
+        for override in environment["global"]["parameters"].get("parameter_overrides", []):
             name, _, value = override.partition("=")
             parameter = template["Parameters"][name]
             assert value in map(str, parameter.get("AllowedValues", [value])), override

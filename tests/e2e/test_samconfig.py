@@ -1,0 +1,31 @@
+"""Plain `sam deploy`, as samconfig.toml has it: no question is asked, and CloudFormation takes the change set.
+
+The change set is not executed: the emulator has no database and no instance to give.
+"""
+
+import json
+
+import boto3
+import pytest
+
+from local.deploy import BUILD, sam
+from local.emulator import ROOT
+from tests.e2e.world import World
+
+
+@pytest.mark.parametrize("environment", ["default", "prod"])
+def test_a_first_deploy_asks_nothing_and_its_change_set_is_made(
+    stack_world: World, environment: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    emulator = stack_world.stack.emulator
+    assert emulator
+    log = tmp_path_factory.mktemp("deploy") / "sam.log"
+    files = ["--template-file", str(BUILD / "build/template.yaml"), "--config-file", str(ROOT / "samconfig.toml")]
+    other = ["--stack-name", f"first-{environment}", "--no-execute-changeset"]
+    sam(["deploy", "--config-env", environment, *files, *other], log, emulator.environment())
+    client = boto3.client("cloudformation", **emulator.client_options())
+    (change_set,) = client.list_change_sets(StackName=f"first-{environment}")["Summaries"]
+    described = client.describe_change_set(ChangeSetName=change_set["ChangeSetId"])
+    assert described["Capabilities"] == ["CAPABILITY_IAM"]
+    given = {one["ParameterKey"]: one["ParameterValue"] for one in described.get("Parameters", [])}
+    assert given.get("Environment", "dev") == ("prod" if environment == "prod" else "dev"), json.dumps(given)
