@@ -1,6 +1,7 @@
 """Combinations of parameters that could not work are refused before anything is made, and in words."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,6 +65,14 @@ def template() -> dict[str, Any]:
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_what_works_is_accepted(template: dict[str, Any], name: str) -> None:
     assert list(refusals(template, ACCEPTED[name])) == []
+
+
+def test_what_the_page_for_deploying_shows_is_accepted(template: dict[str, Any]) -> None:
+    shown = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/deploy.md").read_text(), re.S)
+    assert len(shown) >= 5
+    for block in shown:
+        given = dict(one.split("=", 1) for one in tomllib.loads(block)["parameter_overrides"])
+        assert list(refusals(template, given)) == [], block
 
 
 @pytest.mark.parametrize("words", REFUSED)
