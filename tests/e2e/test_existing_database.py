@@ -106,7 +106,7 @@ def test_no_function_has_the_administrators_password(existing: Existing) -> None
 def test_a_combination_that_could_not_work_is_refused_before_anything_is_made(existing: Existing) -> None:
     stack = existing.world.stack
     assert stack.emulator
-    with pytest.raises(LocalError, match="DbAdminSecretArn and DbUserSecretArn belong to an existing database"):
+    with pytest.raises(LocalError) as refused:
         deploy(
             BUILD / "build/template.yaml",
             stack.emulator,
@@ -114,6 +114,10 @@ def test_a_combination_that_could_not_work_is_refused_before_anything_is_made(ex
             stack.folder,
             "refused",
         )
+    words = (
+        "rule OwnDatabase failed: DbAdminSecretArn and DbUserSecretArn belong to an existing database and need DbHost"
+    )
+    assert words in " ".join(str(refused.value).split())
     client = boto3.client("cloudformation", **existing.options)
     assert "refused" not in [found["StackName"] for found in client.describe_stacks()["Stacks"]]
 
