@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 LOOKED_AT = {  # findings that are none
     **dict.fromkeys(("events/fail.json", "events/load.json", "events/reconcile.json"), 1),  # made-up ids of runs
     **dict.fromkeys(("events/summarise.json", "events/turn.json", "events/validate.json"), 1),
+    "docs/deploy.md": 1,  # made-up names
     "events/bootstrap.json": 3,  # the names of secrets
     "events/credentials.json": 1,  # a made-up signature
     "tests/integration/test_credentials.py": 2,  # made up for the test
