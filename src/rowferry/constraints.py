@@ -1,9 +1,8 @@
 """What a table in MySQL has that its class does not say and that loading meets: foreign keys, unique indexes, CHECK
 constraints, triggers, columns, partitions, the engine.
 
-Plan, Reconcile, Load, backups and restores read it here. A constraint that a row breaks makes that row a reject. What
-could change rows silently, or would keep a batch from being one transaction, refuses the table in words. MySQL shows a
-user only what it has rights on: triggers need the right TRIGGER, foreign keys from other schemas any right there.
+Plan, Reconcile and Load ask here. A constraint that a row breaks makes that row a reject. What could change rows
+silently, or would keep a batch from being one transaction, refuses the table in words.
 """
 
 import re
@@ -11,70 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rowferry import db
+from rowferry import db, information_schema
 from rowferry.db import Connection, Row
 from rowferry.errors import SchemaDiffers
+from rowferry.information_schema import Check, ForeignKey, UniqueIndex
 from rowferry.tables import TABLES, Table
-
-_LEFT_ALONE = ("RESTRICT", "NO ACTION")
-
-
-def sql_name(table: str) -> str:
-    """A table's name as `ForeignKey` has it, for a statement."""
-    return ".".join(f"`{part}`" for part in table.split("."))
-
-
-@dataclass(frozen=True)
-class ForeignKey:
-    """A foreign key as the database has it. A table of another schema is named `schema.table`."""
-
-    name: str
-    child: str
-    columns: tuple[str, ...]
-    parent: str
-    parent_columns: tuple[str, ...]
-    on_delete: str
-    on_update: str
-
-    @property
-    def is_plain(self) -> bool:
-        """It has one column, other tables on its two sides, and names that can stand between backticks."""
-        names = (self.child, self.parent, *self.columns, *self.parent_columns)
-        return len(self.columns) == 1 and self.child != self.parent and not any("`" in name for name in names)
-
-    @property
-    def changes_children(self) -> bool:
-        """Deleting or changing a parent would delete or change its children."""
-        return self.on_delete not in _LEFT_ALONE or self.on_update not in _LEFT_ALONE
-
-    def is_declared(self, table: Table) -> bool:
-        """The table's class has the same reference."""
-        return any(
-            (self.columns, self.parent, self.parent_columns)
-            == ((column.name,), column.parent, (TABLES[str(column.parent)].key,))
-            for column in table.references
-        )
-
-
-@dataclass(frozen=True)
-class UniqueIndex:
-    """A unique index besides the primary key. `prefixes`: how many characters of each column count, None for all."""
-
-    name: str
-    columns: tuple[str, ...]
-    prefixes: tuple[int | None, ...]
-
-
-@dataclass(frozen=True)
-class Check:
-    """An enforced CHECK constraint; in its `clause` the columns stand between backticks."""
-
-    name: str
-    clause: str
-
-    @property
-    def columns(self) -> set[str]:
-        return set(re.findall("`([^`]+)`", re.sub(r"'(?:[^'\\]|\\.|'')*'", "", self.clause)))
 
 
 @dataclass(frozen=True)
@@ -98,67 +38,30 @@ class Constraints:
 
 def read(conn: Connection, table: Table) -> Constraints:
     """All that loading may meet; empty where the database has no such table."""
-    there = db.row(
-        conn,
-        "SELECT table_type AS type, engine AS engine, create_options AS options FROM information_schema.tables"
-        " WHERE table_schema = DATABASE() AND table_name = %s",
-        (table.name,),
-    )
-    if there is None:
+    if words := information_schema.not_innodb(conn, table.name):
+        return Constraints(unfit=(words,))
+    columns = information_schema.columns(conn, table.name)
+    if not columns:
         return Constraints()
-    if there["type"] != "BASE TABLE" or there["engine"] != "InnoDB":
-        what = "a view" if there["type"] != "BASE TABLE" else f"a table of the engine {there['engine']}"
-        return Constraints(unfit=(f"{table.name} is {what} in the database, not an InnoDB table",))
-    columns = _columns(conn, table)
-    keys = foreign_keys(conn, [table.name])
+    keys = information_schema.foreign_keys(conn, [table.name])
     own = [key for key in keys if key.child == table.name and not key.is_declared(table)]
-    unique, checks = list(_unique_indexes(conn, table)), list(_checks(conn, table))
+    unique = information_schema.unique_indexes(conn, table.name)
+    checks = information_schema.checks(conn, table.name)
     unfit = [
         *_unfit_columns(table, columns),
         *_unfit_foreign_keys(table, keys, own, columns),
         *_unfit_indexes(table, unique, columns),
         *_unfit_checks(table, checks),
         *_unfit_triggers(conn, table),
-        *(_unfit_partitions(conn, table) if "partitioned" in str(there["options"]) else ()),
+        *_unfit_partitions(conn, table),
     ]
     return Constraints(
         tuple(key for key in own if not _never_set(table, key.columns, columns)),
         tuple(index for index in unique if not _is_unbreakable(table, index, columns)),
         tuple(check for check in checks if check.columns & set(table.names)),
-        {name: _type(columns[name]) for name in table.names if name in columns},
+        {name: information_schema.column_type(columns[name]) for name in table.names if name in columns},
         tuple(unfit),
     )
-
-
-def foreign_keys(conn: Connection, tables: Sequence[str]) -> Sequence[ForeignKey]:
-    """The foreign keys from and to these tables of the connection's schema, also those of other schemas."""
-    marks = ", ".join(["%s"] * len(tables))
-    found = db.rows(
-        conn,
-        "SELECT k.constraint_name AS name, k.column_name AS col, k.referenced_column_name AS parent_col,"
-        " IF(k.table_schema = DATABASE(), k.table_name, CONCAT(k.table_schema, '.', k.table_name)) AS child,"
-        " IF(k.referenced_table_schema = DATABASE(), k.referenced_table_name,"
-        " CONCAT(k.referenced_table_schema, '.', k.referenced_table_name)) AS parent,"
-        " r.delete_rule AS on_delete, r.update_rule AS on_update"
-        " FROM information_schema.key_column_usage k JOIN information_schema.referential_constraints r"
-        " ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name"
-        " AND r.table_name = k.table_name WHERE k.referenced_table_name IS NOT NULL"
-        f" AND (k.table_schema = DATABASE() AND k.table_name IN ({marks})"
-        f" OR k.referenced_table_schema = DATABASE() AND k.referenced_table_name IN ({marks}))"
-        " ORDER BY k.table_schema, k.table_name, k.constraint_name, k.ordinal_position",
-        (*tables, *tables),
-    )
-    by_name = dict[tuple[str, str], list[Row]]()
-    for row in found:
-        by_name.setdefault((row["child"], row["name"]), []).append(row)
-    return [_foreign_key(rows) for rows in by_name.values()]
-
-
-def _foreign_key(rows: Sequence[Row]) -> ForeignKey:
-    first = rows[0]
-    columns, parents = (tuple(row[name] for row in rows) for name in ("col", "parent_col"))
-    rules = (first["on_delete"], first["on_update"])
-    return ForeignKey(first["name"], first["child"], columns, first["parent"], parents, *rules)
 
 
 def alike(index: UniqueIndex, row: Mapping[str, Any]) -> tuple[str, list[Any]]:
@@ -210,65 +113,6 @@ def _unfit_trigger(table: Table, name: str, when: str) -> str:
     if when not in ("BEFORE INSERT", "BEFORE UPDATE"):
         return ""
     return f"{table.name} has a trigger {name} ({when}), which may change what a file says before it is written"
-
-
-def triggers(conn: Connection, table: str) -> Sequence[str]:
-    """The triggers of a table, as `name (BEFORE INSERT)`."""
-    found = db.rows(
-        conn,
-        "SELECT trigger_name AS name, CONCAT(action_timing, ' ', event_manipulation) AS runs"
-        " FROM information_schema.triggers WHERE event_object_schema = DATABASE() AND event_object_table = %s"
-        " ORDER BY trigger_name",
-        (table,),
-    )
-    return [f"{row['name']} ({row['runs']})" for row in found]
-
-
-# --- what there is ---------------------------------------------------------------------------------------------------
-
-
-def _columns(conn: Connection, table: Table) -> Mapping[str, Row]:
-    found = db.rows(
-        conn,
-        "SELECT column_name AS name, CAST(column_type AS CHAR) AS type, is_nullable = 'YES' AS nullable,"
-        " column_default AS fallback, extra AS extra, character_set_name AS charset, collation_name AS collation"
-        " FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = %s",
-        (table.name,),
-    )
-    return {str(row["name"]): row for row in found}
-
-
-def _type(column: Row) -> str:
-    text = f" CHARACTER SET {column['charset']} COLLATE {column['collation']}" if column["charset"] else ""
-    return f"{column['type']}{text}"
-
-
-def _unique_indexes(conn: Connection, table: Table) -> Iterator[UniqueIndex]:
-    """In a functional index the column's name is its expression, between parentheses."""
-    found = db.rows(
-        conn,
-        "SELECT index_name AS name, IFNULL(column_name, CONCAT('(', expression, ')')) AS col, sub_part AS prefix"
-        " FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = %s AND non_unique = 0"
-        " AND index_name <> 'PRIMARY' ORDER BY index_name, seq_in_index",
-        (table.name,),
-    )
-    by_name = dict[str, list[Row]]()
-    for row in found:
-        by_name.setdefault(str(row["name"]), []).append(row)
-    for name, rows in by_name.items():
-        yield UniqueIndex(name, tuple(str(row["col"]) for row in rows), tuple(row["prefix"] for row in rows))
-
-
-def _checks(conn: Connection, table: Table) -> Iterator[Check]:
-    """As SHOW CREATE TABLE has them: information_schema escapes the quotes in their clauses."""
-    row = db.row(conn, f"SHOW CREATE TABLE `{table.name}`")
-    for line in str(row["Create Table"] if row else "").splitlines():
-        if found := _CHECK.fullmatch(line):
-            yield Check(found[1], found[2])
-
-
-_CHECK = re.compile(r"  CONSTRAINT `([^`]+)` CHECK (\(.*\)),?")
-"""One that is not enforced has a comment behind it."""
 
 
 # --- what can't be ---------------------------------------------------------------------------------------------------
@@ -332,7 +176,7 @@ def _unfit_checks(table: Table, checks: Sequence[Check]) -> Iterator[str]:
 
 
 def _unfit_triggers(conn: Connection, table: Table) -> Iterator[str]:
-    for trigger in triggers(conn, table.name):
+    for trigger in information_schema.triggers(conn, table.name):
         name, _, when = trigger.removesuffix(")").rpartition(" (")
         if words := _unfit_trigger(table, name, when):
             yield words

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from rowferry import db, shadow
+from rowferry import db, information_schema, shadow
 from rowferry.db import Connection
-from rowferry.errors import Contention, WouldOrphan
+from rowferry.errors import Contention, SchemaDiffers, WouldOrphan
+from rowferry.information_schema import sql_name
 from rowferry.jobs import Tick
 from rowferry.shadow import Target
 
@@ -15,27 +16,26 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Reference:
-    """A foreign key of one column."""
+    """A foreign key of one column. A table of another schema is named `schema.table`."""
 
     child: str
     column: str
     parent: str
     parent_column: str
 
-    @property
-    def is_plain(self) -> bool:
-        """Its names can stand between backticks."""
-        return "`" not in "".join((self.child, self.column, self.parent, self.parent_column))
-
 
 @dataclass(frozen=True)
 class Family:
-    """The foreign keys from and to some tables. `odd`: tables with one of several columns or an odd name, which is left
-    to the server.
+    """The foreign keys from and to some tables, and what else those tables have that a restore must respect.
+
+    `odd`: tables whose rows the server checks, as they have a foreign key of several columns, or on one that is no
+    integer. `unique`: tables with a unique index besides the key. `unfit`: in words, why nothing can be restored.
     """
 
     references: tuple[Reference, ...]
     odd: frozenset[str]
+    unique: frozenset[str] = frozenset()
+    unfit: tuple[str, ...] = ()
 
     def of_child(self, table: str) -> list[Reference]:
         return [reference for reference in self.references if reference.child == table]
@@ -45,23 +45,47 @@ class Family:
 
 
 def family(conn: Connection, tables: Sequence[str]) -> Family:
-    """The foreign keys that touch these tables, on either side."""
+    """What touches these tables. Within a transaction it stays so until the end, as ALTER then waits for the tables."""
+    for table in tables:
+        db.row(conn, f"SELECT 1 FROM `{table}` LIMIT 1")
+    keys = information_schema.foreign_keys(conn, tables)
+    integers = _integer_columns(conn, tables)
+    single = [
+        key for key in keys if key.is_plain and (key.child not in tables or (key.child, key.columns[0]) in integers)
+    ]
+    odd = [key for key in keys if key not in single]
+    triggers = {table: found for table in tables if (found := information_schema.triggers(conn, table))}
+    unfit = [f"{table} has triggers, which a restore would start: {', '.join(triggers[table])}" for table in triggers]
+    unfit += [f"{key.child} refers to itself by the foreign key {key.name}" for key in odd if key.child == key.parent]
+    unique = frozenset(table for table in tables if information_schema.unique_indexes(conn, table))
+    unfit += [
+        f"a change of {key.parent} might change, delete or orphan rows of {key.child} by the foreign key {key.name}"
+        for key in odd
+        if key.child != key.parent and key.parent in tables and (key.changes_children or key.parent in unique)
+    ]
+    return Family(
+        tuple(Reference(key.child, key.columns[0], key.parent, key.parent_columns[0]) for key in single),
+        frozenset(key.child for key in odd),
+        unique,
+        tuple(unfit),
+    )
+
+
+def refuse_unfit(family: Family) -> None:
+    """Raises: SchemaDiffers."""
+    if family.unfit:
+        raise SchemaDiffers(f"{'; '.join(family.unfit)}; nothing was changed")
+
+
+def _integer_columns(conn: Connection, tables: Sequence[str]) -> set[tuple[str, str]]:
     marks = ", ".join(["%s"] * len(tables))
     found = db.rows(
         conn,
-        "SELECT constraint_name AS name, table_name AS child, column_name AS col, referenced_table_name AS parent,"
-        " referenced_column_name AS parent_col FROM information_schema.key_column_usage"
-        " WHERE table_schema = DATABASE() AND referenced_table_schema = DATABASE()"
-        f" AND (table_name IN ({marks}) OR referenced_table_name IN ({marks})) ORDER BY constraint_name",
-        (*tables, *tables),
+        "SELECT table_name AS name, column_name AS col FROM information_schema.columns WHERE table_schema = DATABASE()"
+        f" AND table_name IN ({marks}) AND data_type LIKE '%%int'",
+        tables,
     )
-    by_name = dict[tuple[str, str], list[Reference]]()
-    for row in found:
-        reference = Reference(row["child"], row["col"], row["parent"], row["parent_col"])
-        by_name.setdefault((row["child"], row["name"]), []).append(reference)
-    single = [references[0] for references in by_name.values() if len(references) == 1 and references[0].is_plain]
-    odd = {child for (child, _), references in by_name.items() if len(references) > 1 or not references[0].is_plain}
-    return Family(tuple(single), frozenset(odd))
+    return {(row["name"], row["col"]) for row in found}
 
 
 def make_notes(conn: Connection, family: Family, target: Target) -> None:
@@ -106,7 +130,7 @@ def refuse_orphans(conn: Connection, family: Family, targets: Iterable[Target], 
 def _refuse_children(conn: Connection, target: Target, reference: Reference, parent: str, tick: Tick) -> None:
     """Rows of the backup whose parent would not be there."""
     noted, key = _noted(reference), f"`{target.table.key}`"
-    parents = f"LEFT JOIN `{parent}` p ON p.`{reference.parent_column}` = r.k"
+    parents = f"LEFT JOIN {sql_name(parent)} p ON p.`{reference.parent_column}` = r.k"
     absent = f"FROM `{noted}` r {parents} WHERE p.`{reference.parent_column}` IS NULL"
     if not _found(conn, noted, "k", "r.k", absent, tick).count:
         return
@@ -126,7 +150,8 @@ def _refuse_losses(conn: Connection, target: Target, reference: Reference, tick:
     parent, key = reference.parent_column, target.table.key
     without = (
         f"FROM `{target.name}` t LEFT JOIN `{target.shadow}` s ON s.`{parent}` = t.`{parent}`"
-        f" STRAIGHT_JOIN `{reference.child}` c ON c.`{reference.column}` = t.`{parent}` WHERE s.`{parent}` IS NULL"
+        f" STRAIGHT_JOIN {sql_name(reference.child)} c ON c.`{reference.column}` = t.`{parent}`"
+        f" WHERE s.`{parent}` IS NULL"
     )
     found = _found(conn, target.name, key, f"t.`{key}`", without, tick, f"t.`{parent}`")
     if found.count:
@@ -177,6 +202,18 @@ def held(conn: Connection, family: Family, target: Target, tick: Tick) -> Iterat
         yield
 
 
+def hold_losses(conn: Connection, family: Family, target: Target, tick: Tick) -> None:
+    """Locks the table's rows that will be gone, so that none gets a child before they are.
+
+    Else a child that came between the look for such rows and the deletion would be deleted too, where its foreign key
+    says ON DELETE CASCADE.
+    """
+    references = family.of_parent(target.name)
+    by_key = all(reference.parent_column == target.table.key for reference in references)
+    for part in shadow.ranges(conn, [target.name], target.table.key, tick) if references else ():
+        shadow.lock_changing(conn, target, part, lost_only=by_key)
+
+
 def hold_parents(conn: Connection, family: Family, target: Target, tick: Tick) -> None:
     """Locks the parents of the backup's rows against deletion until the transaction ends.
 
@@ -184,7 +221,7 @@ def hold_parents(conn: Connection, family: Family, target: Target, tick: Tick) -
     """
     for reference in family.of_child(target.name):
         noted = _noted(reference)
-        parents = f"STRAIGHT_JOIN `{reference.parent}` p ON p.`{reference.parent_column}` = r.k"
+        parents = f"STRAIGHT_JOIN {sql_name(reference.parent)} p ON p.`{reference.parent_column}` = r.k"
         for part in shadow.ranges(conn, [noted], "k", tick):
             these = part.sql("r.k")
             there = shadow.count(conn, f"FROM `{noted}` r {parents} WHERE {these} FOR SHARE OF p")

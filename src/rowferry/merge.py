@@ -10,10 +10,10 @@ from functools import cached_property
 
 from rowferry import constraints, db
 from rowferry.config import OnConflict
-from rowferry.constraints import UniqueIndex
 from rowferry.db import BreaksConstraint, Connection
 from rowferry.errors import BooksDoNotBalance, Contention
 from rowferry.files import RunFiles
+from rowferry.information_schema import UniqueIndex
 from rowferry.ledger import Run
 from rowferry.parse import Dialect
 from rowferry.rejects import Fault, breaks, given_records, key_exists, no_parent, not_unique, rejected

@@ -106,6 +106,7 @@ def restore(conn: Connection, bucket: Bucket, order: Order, id: str, tick: Tick)
     db.run(conn, f"SET SESSION wait_timeout = {jobs.LEASE_MINUTES * 60 // 2}")  # where this machine is cut off
     targets = [_target(conn, bucket, order, name, tick) for name in order.names]
     work = _Work(conn, bucket, families.family(conn, order.names), tick)
+    families.refuse_unfit(work.family)
     if order.dry_run:
         done = work.rehearse(targets)
         jobs.finish(conn, id, _result(done))
@@ -165,9 +166,12 @@ class _Work:
                     done = self._write(targets)
                     jobs.finish(self.conn, id, _result(done))
                 return done
-            except (Contention, db.BreaksConstraint):  # somebody else may have written a row meanwhile
+            except Contention:
                 if not tries_left:
                     raise
+            except db.BreaksConstraint as error:
+                if error.code != "not_unique" or not tries_left:  # a value that somebody else took is deleted next time
+                    raise SchemaDiffers(f"{error}: the backup does not fit; nothing was changed") from error
         raise AssertionError("never reached")
 
     def _prepare(self, targets: Sequence[Target]) -> None:
@@ -178,18 +182,31 @@ class _Work:
                 families.collect_references(self.conn, self.family, target, self.tick)
 
     def _write(self, targets: Sequence[Target]) -> list[Restored]:
-        """Within the transaction: parents' new rows before children's, then children's old rows before parents'."""
+        """Within the transaction: parents' new rows before children's, then children's old rows before parents'.
+
+        Where a table has a unique index besides its key, its old rows go first: a new one may have their values.
+        """
+        if families.family(self.conn, [target.name for target in targets]) != self.family:
+            raise SchemaDiffers("a table, or one that refers to it, was altered meanwhile; nothing was changed")
         counts = {target.name: self._loaded(target) for target in targets if target.direct}
+        for target in targets:
+            if not target.direct:
+                families.hold_losses(self.conn, self.family, target, self.tick)
         families.refuse_orphans(self.conn, self.family, targets, self.tick)
         ranges = dict[str, Sequence[_Part]]()
         for target in targets:
             if target.direct:
                 families.hold_parents(self.conn, self.family, target, self.tick)
             else:
-                would, ranges[target.name] = self._classified(target)
+                would, parts = self._classified(target)
+                cleared = Counts()
+                if target.name in self.family.unique:
+                    cleared = self._cleared(target, parts)
+                else:
+                    ranges[target.name] = parts
                 with families.held(self.conn, self.family, target, self.tick):
-                    done = self._upserted(target, ranges[target.name])
-                counts[target.name] = replace(done, unchanged=would.unchanged)
+                    done = self._upserted(target, parts)
+                counts[target.name] = replace(done, unchanged=would.unchanged) + cleared
         for target in reversed(targets):
             counts[target.name] += self._deleted(target, ranges.get(target.name, ()))
         return [_restored(target, counts[target.name]) for target in targets]
@@ -211,10 +228,28 @@ class _Work:
                 parts.append((part, would))
         return whole, parts
 
+    def _cleared(self, target: Target, parts: Sequence["_Part"]) -> Counts:
+        """Deletes what is not in the backup, and what is there otherwise and comes again.
+
+        Unchecked, as its children may still be there: that they fit what is there in the end was looked at, and the
+        rows are locked.
+        """
+        with db.foreign_keys_unchecked(self.conn):
+            done = self._deleted(target, parts)
+            for part, would in parts:
+                self.tick()
+                if would.updated:
+                    shadow.delete_changed(self.conn, target, part)
+        return done
+
     def _upserted(self, target: Target, parts: Sequence["_Part"]) -> Counts:
         done = Counts()
         for part, would in parts:
             self.tick()
+            if target.name in self.family.unique:
+                written = shadow.insert(self.conn, target, part, also_changed=True)
+                done += Counts(written - would.updated, would.updated)
+                continue
             inserted = shadow.insert(self.conn, target, part) if would.inserted else 0
             updated = shadow.update(self.conn, target, part) if would.updated else 0
             done += Counts(inserted, updated)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from rowferry import db
+from rowferry import db, information_schema
 from rowferry.db import Connection, Row
 from rowferry.errors import NotFound, SchemaDiffers
 from rowferry.ledger import migrations
@@ -101,6 +101,8 @@ def avro_schema(conn: Connection, table: Table) -> Schema:
     there = _columns(conn, table)
     if not there:
         raise NotFound(f"the database has no table {table.name}")
+    if unfit := information_schema.not_innodb(conn, table.name):
+        raise SchemaDiffers(unfit)
     words = list(_differing(table, there))
     for column in table.columns if not words else ():
         row = there[column.name]

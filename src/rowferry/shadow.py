@@ -273,17 +273,30 @@ def _same_column(column: Column) -> str:
     return f"{mine} <=> {its}"
 
 
+def lock_changing(conn: Connection, target: Target, part: Range, lost_only: bool) -> None:
+    """Locks the table's rows of a range that the backup does not have or, unless `lost_only`, has otherwise."""
+    key = target.table.key
+    changing = f"s.`{key}` IS NULL" if lost_only else f"(s.`{key}` IS NULL OR NOT ({_same(target)}))"
+    count(
+        conn,
+        f"FROM (SELECT t.`{key}` AS k FROM `{target.name}` t LEFT JOIN `{target.shadow}` s ON s.`{key}` = t.`{key}`"
+        f" WHERE {changing} AND {part.sql(f't.`{key}`')}) changing"
+        f" STRAIGHT_JOIN `{target.name}` x ON x.`{key}` = changing.k FOR UPDATE OF x",
+    )
+
+
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def insert(conn: Connection, target: Target, part: Range) -> int:
-    """The rows that `classify` noted as new."""
+def insert(conn: Connection, target: Target, part: Range, also_changed: bool = False) -> int:
+    """The rows that `classify` noted as new; `also_changed`: and those as different, which `delete_changed` deleted."""
+    which = "TRUE" if also_changed else "c.is_new"
     names, theirs = (", ".join(f"{prefix}`{name}`" for name in target.table.names) for prefix in ("", "s."))
     return db.run(
         conn,
         f"INSERT INTO `{target.name}` ({names}) SELECT {theirs} FROM `{target.changes}` c"
         f" STRAIGHT_JOIN `{target.shadow}` s ON s.`{target.table.key}` = c.k"
-        f" WHERE c.is_new AND {part.sql('c.k')} ORDER BY c.k",
+        f" WHERE {which} AND {part.sql('c.k')} ORDER BY c.k",
     )
 
 
@@ -305,4 +318,13 @@ def delete(conn: Connection, target: Target, part: Range) -> int:
         conn,
         f"DELETE t FROM `{target.name}` t LEFT JOIN `{target.shadow}` s ON s.`{key}` = t.`{key}`"
         f" WHERE s.`{key}` IS NULL AND {part.sql(f't.`{key}`')}",
+    )
+
+
+def delete_changed(conn: Connection, target: Target, part: Range) -> int:
+    """The rows that `classify` noted as different."""
+    return db.run(
+        conn,
+        f"DELETE t FROM `{target.changes}` c STRAIGHT_JOIN `{target.name}` t ON t.`{target.table.key}` = c.k"
+        f" WHERE NOT c.is_new AND {part.sql('c.k')}",
     )

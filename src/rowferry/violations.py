@@ -11,9 +11,10 @@ from itertools import islice
 
 from rowferry import db
 from rowferry.config import OnConflict
-from rowferry.constraints import Check, Constraints, ForeignKey, UniqueIndex, sql_name
+from rowferry.constraints import Constraints
 from rowferry.db import Connection
 from rowferry.errors import BooksDoNotBalance
+from rowferry.information_schema import Check, ForeignKey, UniqueIndex, sql_name
 from rowferry.rejects import Fault, breaks, duplicate_in_file, not_unique
 from rowferry.tables import Table
 
