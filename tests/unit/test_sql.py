@@ -25,7 +25,8 @@ REVIEWED = {
         "means",  # a constant and a number
     },
     "check.py": OF_A_TABLE,
-    "constraints.py": {"table.name", "marks", "name", "is_part"},
+    "constraints.py": {"table.name", "name", "is_part"},
+    "information_schema.py": {"table", "marks"},  # %s for each value
     "db.py": {"table", "', '.join((column if column.startswith('@') else f'`{column}`' for column in columns))"},
     "ledger/batch_rows.py": {"run", "names"},  # our own tables and columns
     "ledger/history.py": {"', '.join((f'ANY_VALUE(r.{name}) AS {name}' for name in NAMES))"},  # our own columns
@@ -47,6 +48,7 @@ REVIEWED = {
             "parent",
             "child",
         ),  # as they are
+        *("table", "sql_name(reference.child)", "sql_name(reference.parent)", "sql_name(parent)"),  # without backticks
         *("_noted(reference)", "noted", "parents", "absent", "without", "values", "marks", "rest"),  # made of those
         *("these", "value", "part.sql(f'`{target.table.key}`')", "left"),  # a Range's numbers, and a number
     },
@@ -63,7 +65,16 @@ REVIEWED = {
     "schema.py": {"table.name", "body"},
     "shadow.py": {
         *("target.name", "target.shadow", "target.changes", "target.table.key", "name", "key", "columns", "definition"),
-        *("record.checksum_sql(schema, 's')", "_same(target)", "names", "theirs", "values", "rest"),  # of columns
+        *(
+            "record.checksum_sql(schema, 's')",
+            "_same(target)",
+            "changing",
+            "which",
+            "names",
+            "theirs",
+            "values",
+            "rest",
+        ),  # of columns
         *(
             "RANGE_ROWS - 1",
             "after",
