@@ -5,7 +5,7 @@ import datetime as dt
 from pydantic import BaseModel, Field
 
 from rowferry import ledger
-from rowferry.s3 import Version
+from rowferry.executions import event as event_of
 from rowferry.sweep import sweep
 from runtime import Answer, bucket, handler, logger, settings
 
@@ -28,11 +28,5 @@ def handle(event: Begun) -> Answer:
         "outcome": "more" if swept.after else "all",
         "after": swept.after,
         "older_than_minutes": event.older_than_minutes,
-        "events": [_event(now.bucket, version) for version in swept.versions],
+        "events": [event_of(now.bucket, v.key, v.etag, v.id, "rowferry.sweep") for v in swept.versions],
     }
-
-
-def _event(name: str, version: Version) -> Answer:
-    """As EventBridge would announce it."""
-    found = {"key": version.key, "etag": version.etag, "version-id": version.id}
-    return {"source": "rowferry.sweep", "detail": {"bucket": {"name": name}, "object": found}}

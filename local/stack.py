@@ -90,6 +90,7 @@ class Stack(BaseModel):
             **self.mysql.environment(),
             **self.emulator.environment(),
             "BUCKET": self.deployment.bucket,
+            "MIGRATE_ARN": self.deployment.state_machine_arn,
             "API_TOKEN": self.api_token,
         }
 

@@ -6,8 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 
-from api_ec2.deps import Session
-from rowferry import ledger
+from api_ec2.deps import Problem, Session, SettingsDep
+from rowferry import executions, ledger
+from rowferry.db import Connection
+from rowferry.executions import NotStarted
 from rowferry.ledger import Progress
 
 router = APIRouter(tags=["runs"])
@@ -76,10 +78,37 @@ class Runs(BaseModel):
     next: int | None
 
 
-class RunDetail(RunState):
-    """A run with its report, once it is finished."""
+class AttemptState(BaseModel):
+    """One execution of a run. `status`: running, or the run's own when the attempt ended."""
 
+    execution_arn: str
+    status: str
+    reason: str | None
+    started_at: dt.datetime
+    ended_at: dt.datetime | None
+
+
+class RunDetail(RunState):
+    """A run with its report, once it is finished, and what each of its executions came to."""
+
+    attempts: list[AttemptState]
     report: dict[str, Any] | None
+
+
+class Restarted(BaseModel):
+    """`execution_arn`: the execution that was started; None where the sweep will start it."""
+
+    run: str
+    execution_arn: str | None
+    detail: str
+
+
+ABSENT: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such run"}}
+CHANGED: dict[int | str, dict[str, Any]] = {
+    **ABSENT,
+    409: {"model": Problem, "description": "The run has ended, or an execution is at work on it"},
+}
+RunId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 
 
 @router.get("/runs")
@@ -93,9 +122,58 @@ def runs(
     return Runs(runs=found, next=found[-1].claim if len(found) == limit else None)
 
 
-@router.get("/runs/{run}", responses={404: {"description": "There is no such run"}})
-def run(conn: Session, run: Annotated[str, Path(pattern="^[0-9a-f]{32}$")]) -> RunDetail:
-    """One run, with its report once it is finished."""
+@router.get("/runs/{run}", responses=ABSENT)
+def run(conn: Session, run: RunId) -> RunDetail:
+    """One run, with its attempts, and its report once it is finished."""
+    return _detail(conn, run)
+
+
+def _detail(conn: Connection, run: str) -> RunDetail:
     progress = ledger.progress(conn, run)
     report = dict(progress.run.report) if progress.run.report else None
-    return RunDetail(**RunState.of(progress).model_dump(), report=report)
+    attempts = [
+        AttemptState(
+            execution_arn=attempt.execution,
+            status=attempt.status,
+            reason=attempt.reason,
+            started_at=attempt.started_at,
+            ended_at=attempt.ended_at,
+        )
+        for attempt in progress.attempts
+    ]
+    return RunDetail(**RunState.of(progress).model_dump(), attempts=attempts, report=report)
+
+
+@router.post("/runs/{run}/abandon", responses=CHANGED)
+def abandon(
+    conn: Session,
+    run: RunId,
+    reason: Annotated[str, Query(max_length=500, description="why, for whoever reads the history")] = "",
+) -> RunDetail:
+    """Gives a run up for good: other files may load its keys, and nothing starts it again.
+
+    What it has loaded stays in the table; the answer says how much that is. The upload stays in raw/.
+    """
+    ledger.abandon(conn, run, reason)
+    return _detail(conn, run)
+
+
+@router.post("/runs/{run}/retry", status_code=202, responses=CHANGED)
+def retry(conn: Session, settings: SettingsDep, run: RunId) -> Restarted:
+    """Starts a run that failed again; it goes on where it stopped.
+
+    Where Step Functions is out of reach of this API, as on Lambda, the next sweep starts it.
+    """
+    ledger.retry(conn, run)
+    found = ledger.read(conn, run)
+    if not settings.migrate_arn:
+        return Restarted(run=run, execution_arn=None, detail=f"{_BY_SWEEP}: this API does not reach Step Functions")
+    try:
+        given = executions.event(found.bucket, found.key, found.etag, found.version, "rowferry.api")
+        started = executions.start(settings.migrate_arn, given)
+    except NotStarted as error:
+        return Restarted(run=run, execution_arn=None, detail=f"{_BY_SWEEP}: {error}")
+    return Restarted(run=run, execution_arn=started, detail="an execution was started")
+
+
+_BY_SWEEP = "the next sweep starts it, within the hour; docs/running.md says how to start the sweep at once"

@@ -32,7 +32,8 @@ class Settings:
 
     `db_tls_ca` is the path of a PEM file with the authorities that the server's certificate may come from, or `rds` for
     those that come with this package; empty: no TLS, for a stand-in server without it. `patience`: seconds to
-    wait for a connection where all are taken.
+    wait for a connection where all are taken. `migrate_arn`: the state machine, where executions can be started; empty
+    where Step Functions is out of reach.
     """
 
     db_host: str
@@ -46,6 +47,7 @@ class Settings:
     api_token: str = field(default="", repr=False)
     options: Options = Options()
     patience: float = 0
+    migrate_arn: str = ""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -54,7 +56,7 @@ class Settings:
         Raises: SettingError naming the variable that is missing or makes no sense.
         """
         needed = {"db_host": str, "db_port": int, "db_user": str, "db_password": str, "db_name": str}
-        optional = ("db_tls_ca", "bucket", "api_url", "api_token")
+        optional = ("db_tls_ca", "bucket", "api_url", "api_token", "migrate_arn")
         values: dict[str, Any] = {name: _value(env, name, read) for name, read in needed.items()}
         values |= {name: env[name.upper()] for name in optional if name.upper() in env}
         return cls(**values, options=_options(env))

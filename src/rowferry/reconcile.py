@@ -43,9 +43,9 @@ class Reconciled:
 
 def reconcile(conn: Connection, bucket: Bucket, run: Run, now: dt.datetime) -> Reconciled:
     """Raises: ParentNeverCame, SchemaDiffers: the run fails and its file stays in raw/, to be started again."""
+    ledger.renew(conn, run.id, "Reconcile")
     verdict = run.verdict
     if verdict is None:
-        ledger.renew(conn, run.id, "Reconcile")
         look = _Look(RunFiles(bucket, run.id), table_named(run.table))
         found = constraints.read(conn, look.table)
         if found.unfit:

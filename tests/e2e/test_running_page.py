@@ -18,14 +18,17 @@ from tests.e2e.world import World
 PAGE = (ROOT / "docs/running.md").read_text()
 
 
-def carry_out(world: World, heading: str, **more: str) -> None:
-    """The first commands below a heading, with the environment that the page names; `more`: what they set."""
+def carry_out(world: World, heading: str, run: str = "", **more: str) -> None:
+    """The first commands below a heading, with the environment that the page names; `more`: what they set.
+
+    `run`: the one that the commands are about, where a reader would have set RUN.
+    """
     (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
     commands = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[0]
     for name, value in more.items():
         commands, found = re.subn(rf"^{name}=\S+", f"{name}={value}", commands, flags=re.MULTILINE)
         assert found == 1
-    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **world.stack.environment()}
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **world.stack.environment(), "RUN": run}
     done = subprocess.run(
         ["bash", "-euc", commands], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
@@ -58,6 +61,22 @@ def test_a_run_that_failed_is_started_again(world: World) -> None:
     world.wait_until_idle()
     assert world.report(version)["status"] == "done"
     assert world.rows("SELECT * FROM departments ORDER BY id") == [(1, "Sales"), (2, "Legal")]
+
+
+def test_a_run_that_is_given_up_ends_its_execution_and_is_started_no_more(world: World) -> None:
+    version = world.upload("raw/hired_employees.csv", "1,A,2021-01-01T00:00:00Z,1,1\n")
+    ((run, execution),) = world.wait_for(
+        "SELECT id, execution FROM rowferry_runs WHERE version_id = %s AND stage = 'Wait for parents'", version
+    )
+    carry_out(world, "A run to be given up", run)
+    assert world.end_of(execution)["status"] == "FAILED"
+    cause = world.states.describe_execution(executionArn=execution)["cause"]
+    assert cause == (
+        "RunAbandoned: the run of raw/hired_employees.csv was given up, and nothing more of it is done: abandoned: wrong"
+        " file; nothing of it is in the table"
+    )
+    assert world.rows("SELECT status, turn FROM rowferry_runs") == [("abandoned", None)]
+    assert world.sweep(older_than_minutes=0)["output"]["events"] == []
 
 
 def test_a_file_whose_event_was_lost_is_started(world: World) -> None:

@@ -130,6 +130,15 @@ class World:
             cursor.execute(sql, args or None)
             return list(cursor.fetchall())
 
+    def wait_for(self, sql: str, *args: object) -> Rows:
+        """What a query answers as soon as it answers anything."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if found := self.rows(sql, *args):
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"nothing came up in {PATIENCE} s: {sql}")
+
     def execute(self, *statements: str) -> None:
         """In one transaction."""
         assert self.stack.mysql
@@ -140,7 +149,8 @@ class World:
 
     def empty_tables(self) -> None:
         self.wait_until_idle()
-        tables = ("hired_employees", "jobs", "departments", "rowferry_batches", "rowferry_runs", "rowferry_jobs")
+        ledger = ("rowferry_batches", "rowferry_attempts", "rowferry_runs", "rowferry_jobs")
+        tables = ("hired_employees", "jobs", "departments", *ledger)
         self.execute(*[f"DELETE FROM {table}" for table in tables])
         uploads = Bucket(self.bucket, self.s3)
         for version in (*uploads.versions("raw/"), *uploads.versions("check/")):

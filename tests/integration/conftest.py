@@ -18,6 +18,7 @@ from tests.integration.serving import TOKEN, served
 from tests.integration.vault import Vault
 
 BUCKET = "rowferry-test"
+LEDGER = ("rowferry_batches", "rowferry_attempts", "rowferry_runs", "rowferry_jobs")
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +58,7 @@ def api(database: Settings) -> Iterator[str]:
 def settings(database: Settings, administrator: Settings, api: str) -> Settings:
     with db.session(administrator) as conn:
         db.run(conn, "SET foreign_key_checks = 0")
-        for table in ("hired_employees", "jobs", "departments", "rowferry_batches", "rowferry_runs", "rowferry_jobs"):
+        for table in ("hired_employees", "jobs", "departments", *LEDGER):
             db.run(conn, f"TRUNCATE TABLE {table}")
     return replace(database, api_url=api, api_token=TOKEN)
 

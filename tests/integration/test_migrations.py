@@ -1,7 +1,7 @@
 """Rowferry's own tables from the oldest version on, with data in them; code that meets tables of another release."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from rowferry.ledger.migrations import STEPS, Step, add_columns, create_tables
 from tests.integration.serving import TOKEN
 
 OLDEST = Path(__file__).with_name("ledger_version_1.sql")
+OLDEST_TABLES = ("rowferry_batches", "rowferry_runs", "rowferry_jobs", "rowferry_turns")
 OLDEST_RUN = "00000000000000000000000000000001"
 
 
@@ -43,10 +44,10 @@ def oldest(elsewhere: Settings) -> Iterator[Connection]:
         yield conn
 
 
-def definitions(conn: Connection) -> dict[str, list[Any]]:
+def definitions(conn: Connection, tables: Sequence[str] = migrations.TABLES) -> dict[str, list[Any]]:
     """By table its columns, indexes and keys, in words that don't depend on the order in which columns came."""
     found = {}
-    for table in migrations.TABLES:
+    for table in tables:
         row = db.row(conn, f"SHOW CREATE TABLE {table}")
         assert row
         lines = str(row["Create Table"]).splitlines()
@@ -56,8 +57,8 @@ def definitions(conn: Connection) -> dict[str, list[Any]]:
 
 def contents(conn: Connection) -> dict[str, list[dict[str, Any]]]:
     """What the oldest version's columns hold."""
-    tables = ("rowferry_runs", "rowferry_batches", "rowferry_jobs", "rowferry_turns")
-    return {table: [dict(row) for row in db.rows(conn, f"SELECT * FROM {table} ORDER BY 1, 2")] for table in tables[:3]}
+    tables = OLDEST_TABLES[:3]
+    return {table: [dict(row) for row in db.rows(conn, f"SELECT * FROM {table} ORDER BY 1, 2")] for table in tables}
 
 
 def kept(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]) -> bool:
@@ -80,21 +81,11 @@ def test_from_the_oldest_version_on_the_tables_become_those_of_a_new_database_an
 
 
 def test_the_first_step_makes_the_tables_of_the_oldest_version(elsewhere: Settings, oldest: Connection) -> None:
-    as_found = definitions_of_oldest(oldest)
-    for table in ("rowferry_batches", "rowferry_runs", "rowferry_jobs", "rowferry_turns"):
+    as_found = definitions(oldest, OLDEST_TABLES)
+    for table in OLDEST_TABLES:
         db.run(oldest, f"DROP TABLE {table}")
     migrations.migrate(oldest, STEPS[:1])
-    assert definitions_of_oldest(oldest) == as_found
-
-
-def definitions_of_oldest(conn: Connection) -> dict[str, list[Any]]:
-    if not db.rows(conn, "SHOW TABLES LIKE 'rowferry_schema'"):
-        db.run(conn, "CREATE TABLE rowferry_schema (version INT)")
-        found = definitions(conn)
-        db.run(conn, "DROP TABLE rowferry_schema")
-    else:
-        found = definitions(conn)
-    return {name: lines for name, lines in found.items() if name != "rowferry_schema"}
+    assert definitions(oldest, OLDEST_TABLES) == as_found
 
 
 def test_twice_is_as_once(oldest: Connection) -> None:

@@ -28,15 +28,16 @@ REVIEWED = {
     "constraints.py": {"table.name", "name", "is_part"},
     "information_schema.py": {"table", "marks"},  # %s for each value
     "db.py": {"table", "', '.join((column if column.startswith('@') else f'`{column}`' for column in columns))"},
+    "ledger/attempts.py": {"_NEXT"},
     "ledger/batch_rows.py": {"run", "names"},  # our own tables and columns
     "ledger/history.py": {"', '.join((f'ANY_VALUE(r.{name}) AS {name}' for name in NAMES))"},  # our own columns
     "ledger/key_ranges.py": {
         *("LEASE_MINUTES // 2", "LEASE_MINUTES // 5", "RETRIED_MINUTES", "_LIVE", "_IN_PART", "_OUTDATED"),
-        *("has_batches('other')", "has_batches('mine')"),
+        *("has_batches('other')", "has_batches('mine')", "lock"),  # FOR UPDATE or FOR SHARE
     },
     "ledger/migrations.py": {"table", "', '.join(changes)", "_LOCK", "LOCK_SECONDS", "name", "definition"},  # constants
     "ledger/runs.py": {
-        *("LEASE_MINUTES // 2", "LEASE_MINUTES // 5", "_LEASE", "_COLUMNS", "has_batches('rowferry_runs')"),
+        *("LEASE_MINUTES // 2", "LEASE_MINUTES // 5", "_LEASE", "_COLUMNS", "_DEAD", "has_batches('rowferry_runs')"),
     },
     "families.py": {
         *("target.source", "target.shadow", "target.name", "target.table.key", "key"),

@@ -5,8 +5,10 @@ once and then only read: options at the claim, the plan's counts, Reconcile's ve
 package knows MySQL through rowferry.db; it knows nothing of files, S3, Lambda or HTTP.
 """
 
+from rowferry.ledger.attempts import Attempt
 from rowferry.ledger.batch_rows import batch, batches, close_batch, open_batch, withhold
 from rowferry.ledger.history import Progress, newest, progress
+from rowferry.ledger.interventions import Ended, abandon, retry
 from rowferry.ledger.key_ranges import (
     RETRIED_MINUTES,
     Turn,
@@ -23,6 +25,7 @@ from rowferry.ledger.migrations import WrongSchema, session
 from rowferry.ledger.model import Claim, Gate, LedgerRow, Run, Totals, Verdict, Would, run_id
 from rowferry.ledger.runs import (
     LEASE_MINUTES,
+    RunAbandoned,
     claim,
     fail,
     finish,
@@ -43,11 +46,14 @@ from rowferry.ledger.runs import (
 __all__ = [
     "LEASE_MINUTES",
     "RETRIED_MINUTES",
+    "Attempt",
     "Claim",
+    "Ended",
     "Gate",
     "LedgerRow",
     "Progress",
     "Run",
+    "RunAbandoned",
     "Totals",
     "Turn",
     "TurnBlocked",
@@ -55,6 +61,7 @@ __all__ = [
     "Verdict",
     "Would",
     "WrongSchema",
+    "abandon",
     "ahead_in_table",
     "batch",
     "batches",
@@ -75,6 +82,7 @@ __all__ = [
     "progress",
     "read",
     "renew",
+    "retry",
     "run_id",
     "session",
     "stamps",

@@ -1,11 +1,12 @@
 """The history of runs: each run with what its batches add up to so far."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rowferry import db
 from rowferry.db import Connection, Row
 from rowferry.errors import NotFound
+from rowferry.ledger.attempts import Attempt, of_run
 from rowferry.ledger.batch_rows import SUM_NAMES
 from rowferry.ledger.model import Run, Totals
 from rowferry.ledger.runs import NAMES, run_of
@@ -13,12 +14,16 @@ from rowferry.ledger.runs import NAMES, run_of
 
 @dataclass(frozen=True)
 class Progress:
-    """A run with what its ledger says so far. `batches_done`: those that are in the books."""
+    """A run with what its ledger says so far. `batches_done`: those that are in the books.
+
+    `attempts`: what each of its executions came to, where one run was asked for.
+    """
 
     claim: int
     run: Run
     totals: Totals
     batches_done: int
+    attempts: Sequence[Attempt] = ()
 
 
 def newest(conn: Connection, limit: int, before: int | None = None) -> Sequence[Progress]:
@@ -33,7 +38,7 @@ def progress(conn: Connection, id: str) -> Progress:
     row = db.row(conn, _PROGRESS.format("SELECT * FROM rowferry_runs WHERE id = %s"), (id,))
     if row is None:
         raise NotFound(f"there is no run {id}")
-    return _progress(row)
+    return replace(_progress(row), attempts=of_run(conn, id))
 
 
 def _progress(row: Row) -> Progress:

@@ -11,7 +11,7 @@ from rowferry.db import Connection, Row
 from rowferry.errors import Busy, NotFound, StartAgain
 from rowferry.ledger.batch_rows import has_batches
 from rowferry.ledger.model import Run
-from rowferry.ledger.runs import LEASE_MINUTES, newer_done
+from rowferry.ledger.runs import LEASE_MINUTES, abandoned, newer_done
 
 RETRIED_MINUTES = 75
 """A run whose lease ran out may still be alive for so long: the state machine tries its steps again for an hour."""
@@ -45,10 +45,11 @@ def take_turn(conn: Connection, run: Run) -> Turn:
     meanwhile, this one may not load, nor go on loading: `superseded`, and its verdict says so. A restore of the table
     goes first too.
 
-    Raises: TurnBlocked.
+    Raises: TurnBlocked, RunAbandoned.
     """
     with db.transaction(conn):
         db.row(conn, "SELECT table_name FROM rowferry_turns WHERE table_name = %s FOR UPDATE", (run.table,))
+        _refuse_abandoned(conn, run, "FOR UPDATE")
         db.run(conn, "UPDATE rowferry_runs SET turn = 'waiting' WHERE id = %s AND turn IS NULL", (run.id,))
         if newer := newer_done(conn, run):
             _supersede(conn, run, newer)
@@ -143,10 +144,21 @@ def superseded_by(key: str, newer: str) -> str:
 def check_turn(conn: Connection, run: Run) -> None:
     """Within a batch's transaction: the run holds its range of keys, and nobody takes that away before the commit.
 
-    Raises: TurnLost.
+    Raises: TurnLost, RunAbandoned.
     """
-    if not db.row(conn, "SELECT 1 FROM rowferry_runs WHERE id = %s AND turn = 'holding' FOR SHARE", (run.id,)):
+    if _refuse_abandoned(conn, run, "FOR SHARE")["turn"] != "holding":
         raise TurnLost(f"{run.key} was silent for too long and has lost its turn to another file; start it again")
+
+
+def _refuse_abandoned(conn: Connection, run: Run, lock: Literal["FOR UPDATE", "FOR SHARE"]) -> Row:
+    """The run's row, locked until the transaction ends. Raises: RunAbandoned."""
+    sql = f"SELECT status, turn, object_key, reason FROM rowferry_runs WHERE id = %s {lock}"
+    row = db.row(conn, sql, (run.id,))
+    if row is None:
+        raise NotFound(f"there is no run {run.id}")
+    if row["status"] == "abandoned":
+        raise abandoned(row)
+    return row
 
 
 def take_tables(conn: Connection, into: Sequence[str]) -> str:

@@ -125,7 +125,7 @@ def _carry_out(conn: Connection, step: Step) -> None:
 
 
 def create_tables(*statements: str) -> Callable[[Connection], None]:
-    """For statements with IF NOT EXISTS."""
+    """For statements that are safe to repeat: CREATE TABLE IF NOT EXISTS, INSERT IGNORE."""
 
     def apply(conn: Connection) -> None:
         for statement in statements:
@@ -246,7 +246,29 @@ CREATE TABLE IF NOT EXISTS rowferry_turns (
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
 """
 
-STEPS: tuple[Step, ...] = (Step("runs, batches, jobs and table locks", create_tables(_RUNS, _BATCHES, _JOBS, _LOCKS)),)
+_ATTEMPTS = """
+CREATE TABLE IF NOT EXISTS rowferry_attempts (
+  run_id CHAR(32) CHARACTER SET ascii NOT NULL,
+  attempt INT UNSIGNED NOT NULL,
+  execution VARCHAR(512) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  status VARCHAR(16) NOT NULL COMMENT 'running, or the run''s own when the attempt ended',
+  reason TEXT NULL COMMENT 'why it failed',
+  started_at DATETIME(6) NOT NULL,
+  ended_at DATETIME(6) NULL,
+  PRIMARY KEY (run_id, attempt)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
+"""
 
-TABLES = ("rowferry_schema", "rowferry_runs", "rowferry_batches", "rowferry_jobs", "rowferry_turns")
+_FIRST_ATTEMPTS = """
+INSERT IGNORE INTO rowferry_attempts (run_id, attempt, execution, status, reason, started_at, ended_at)
+SELECT id, 1, execution, status, reason, claimed_at, finished_at FROM rowferry_runs
+"""
+
+STEPS: tuple[Step, ...] = (
+    Step("runs, batches, jobs and table locks", create_tables(_RUNS, _BATCHES, _JOBS, _LOCKS)),
+    Step("what each execution of a run came to", create_tables(_ATTEMPTS, _FIRST_ATTEMPTS)),
+    Step("runs that a person asked to start again", add_columns("rowferry_runs", {"asked_at": "DATETIME(6) NULL"})),
+)
+
+TABLES = tuple(f"rowferry_{name}" for name in ("schema", "runs", "batches", "attempts", "jobs", "turns"))
 """Rowferry's own."""

@@ -9,12 +9,17 @@ from typing import Any
 from rowferry import db
 from rowferry.config import Options
 from rowferry.db import Connection, Row
-from rowferry.errors import NotFound
+from rowferry.errors import Never, NotFound
+from rowferry.ledger import attempts
 from rowferry.ledger.batch_rows import has_batches
 from rowferry.ledger.model import Claim, Run, Verdict, Would, run_id
 from rowferry.parse import Dialect
 
 LEASE_MINUTES = 10
+
+
+class RunAbandoned(Never):
+    """Somebody has given the run up: no step of it does anything any more."""
 
 
 def claim(conn: Connection, wanted: Claim) -> bool:
@@ -35,31 +40,53 @@ def _insert_run(conn: Connection, wanted: Claim) -> bool:
         ON DUPLICATE KEY UPDATE id = rowferry_runs.id"""
     values = (wanted.id, wanted.bucket, wanted.key.encode(), wanted.version, wanted.etag, wanted.uploaded_at)
     options = json.dumps(asdict(wanted.options))
-    return db.run(conn, sql, (*values, wanted.table, wanted.kind, wanted.execution, options)) == 1
+    made = db.run(conn, sql, (*values, wanted.table, wanted.kind, wanted.execution, options)) == 1
+    if made:
+        attempts.begin(conn, wanted.id, wanted.execution)
+    return made
 
 
 def _take_over(conn: Connection, wanted: Claim) -> bool:
+    before = db.row(conn, f"SELECT {_COLUMNS} FROM rowferry_runs WHERE id = %s FOR UPDATE", (wanted.id,))
     sql = f"""
         UPDATE rowferry_runs SET starts = starts + (execution <> %s),
           claimed_at = IF(execution = %s, claimed_at, UTC_TIMESTAMP(6)), execution = %s,
-          status = 'running', reason = NULL, lasting = FALSE,
+          status = 'running', reason = NULL, lasting = FALSE, asked_at = NULL,
           finished_at = NULL, lease_until = {_LEASE}
         WHERE id = %s AND status IN ('running', 'failed')
           AND (status = 'failed' OR execution = %s OR lease_until < UTC_TIMESTAMP(6))"""
-    return db.run(conn, sql, (*[wanted.execution] * 3, wanted.id, wanted.execution)) == 1
+    mine = db.run(conn, sql, (*[wanted.execution] * 3, wanted.id, wanted.execution)) == 1
+    if mine and before and (before["status"] == "failed" or before["execution"] != wanted.execution):
+        attempts.replaced(conn, before)
+        attempts.begin(conn, wanted.id, wanted.execution)
+    return mine
 
 
 _LEASE = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_MINUTES} MINUTE"
 
 
 def renew(conn: Connection, id: str, stage: str) -> None:
-    """Renews a run's lease where a fifth of it is gone, and says which state the run is in."""
-    due = f"""
-        SELECT 1 FROM rowferry_runs WHERE id = %s AND status = 'running'
-          AND (stage <> %s OR lease_until < {_LEASE} - INTERVAL {LEASE_MINUTES // 5} MINUTE)"""
-    if db.row(conn, due, (id, stage)):  # asked first: an UPDATE would wait for each batch that is being written
+    """Renews a run's lease where a fifth of it is gone, and says which state the run is in.
+
+    Raises: RunAbandoned.
+    """
+    sql = f"""
+        SELECT status, object_key, reason,
+          stage <> %s OR lease_until < {_LEASE} - INTERVAL {LEASE_MINUTES // 5} MINUTE AS due
+        FROM rowferry_runs WHERE id = %s"""
+    run = db.row(conn, sql, (stage, id))  # asked first: an UPDATE would wait for each batch that is being written
+    if run and run["status"] == "abandoned":
+        raise abandoned(run)
+    if run and run["status"] == "running" and run["due"]:
         sql = f"UPDATE rowferry_runs SET lease_until = {_LEASE}, stage = %s WHERE id = %s AND status = 'running'"
-        db.run(conn, sql, (stage, id))
+        if not db.run(conn, sql, (stage, id)):
+            renew(conn, id, stage)  # it has ended since it was asked
+
+
+def abandoned(run: Row) -> RunAbandoned:
+    """`run`: at least object_key and reason."""
+    words = f"the run of {run['object_key'].decode()} was given up, and nothing more of it is done"
+    return RunAbandoned(f"{words}: {run['reason']}")
 
 
 def read(conn: Connection, id: str) -> Run:
@@ -113,11 +140,18 @@ def status_of(conn: Connection, bucket: str, key: str, version: str) -> str | No
     return str(row["status"]) if row else None
 
 
+_DEAD = f"(status = 'running' AND lease_until < UTC_TIMESTAMP(6) - INTERVAL {LEASE_MINUTES // 2} MINUTE)"
+
+
 def to_start_again(conn: Connection, bucket: str, max_starts: int) -> Sequence[Run]:
-    """Runs that failed for a reason that may pass, or died; each gets so many executions at most."""
+    """Runs that failed for a reason that may pass, or died; each gets so many executions at most.
+
+    Those that a person has asked for (`interventions.retry`) are among them whatever they failed for.
+    """
     sql = f"""
-        SELECT {_COLUMNS} FROM rowferry_runs WHERE bucket = %s AND starts < %s AND (status = 'failed' AND NOT lasting
-          OR status = 'running' AND lease_until < UTC_TIMESTAMP(6) - INTERVAL {LEASE_MINUTES // 2} MINUTE)"""
+        SELECT {_COLUMNS} FROM rowferry_runs WHERE bucket = %s AND (
+          starts < %s AND (status = 'failed' AND NOT lasting OR {_DEAD})
+          OR asked_at IS NOT NULL AND (status = 'failed' OR {_DEAD}))"""
     return list(map(run_of, db.rows(conn, sql, (bucket, max_starts))))
 
 
@@ -207,7 +241,10 @@ def finish(conn: Connection, id: str, status: str, reason: str | None, report: M
     sql = """
         UPDATE rowferry_runs SET status = %s, stage = 'Finished', reason = %s, report = %s, turn = NULL,
           finished_at = UTC_TIMESTAMP(6) WHERE id = %s AND status IN ('running', 'failed')"""
-    return db.run(conn, sql, (status, reason, json.dumps(report), id)) == 1
+    with db.transaction(conn):
+        ended = db.run(conn, sql, (status, reason, json.dumps(report), id)) == 1
+        attempts.close(conn, id)
+    return ended
 
 
 def note(conn: Connection, id: str, reason: str | None, lasting: bool = False) -> None:
@@ -229,4 +266,7 @@ def fail(conn: Connection, execution: str, reason: str, lasting: bool) -> None:
         UPDATE rowferry_runs SET status = 'failed', reason = CONCAT_WS('; ', reason, %s), lasting = lasting OR %s,
           turn = IF({has_batches("rowferry_runs")}, turn, NULL),
           finished_at = UTC_TIMESTAMP(6) WHERE execution = %s AND status = 'running'"""
-    db.run(conn, sql, (reason, lasting, execution))
+    with db.transaction(conn):
+        mine = db.row(conn, "SELECT id FROM rowferry_runs WHERE execution = %s", (execution,))
+        if mine and db.run(conn, sql, (reason, lasting, execution)):
+            attempts.close(conn, mine["id"])

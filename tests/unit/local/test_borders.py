@@ -8,9 +8,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 CODE = ("src", "functions", "api_ec2", "local", "bench")
+AWS = ("src/rowferry/s3.py", "src/rowferry/credentials.py", "src/rowferry/executions.py")
 ALLOWED = {
-    "boto3": ("src/rowferry/s3.py", "src/rowferry/credentials.py", "local/", "bench/"),
-    "botocore": ("src/rowferry/s3.py", "src/rowferry/credentials.py", "local/", "bench/"),
+    "boto3": (*AWS, "local/", "bench/"),
+    "botocore": (*AWS, "local/", "bench/"),
     "pymysql": ("src/rowferry/db.py", "local/", "bench/"),
     "fastavro": ("src/rowferry/avro.py",),
     "fastapi": ("api_ec2/",),
