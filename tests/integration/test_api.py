@@ -222,6 +222,8 @@ def test_openapi_has_examples_and_every_route(client: httpx.Client) -> None:
         "/departments_above_mean_hires",
         "/runs",
         "/runs/{run}",
+        "/runs/{run}/abandon",
+        "/runs/{run}/retry",
         "/backup/{table}",
         "/restore/{table}",
         "/jobs/{id}",
