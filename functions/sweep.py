@@ -11,10 +11,14 @@ from runtime import Answer, bucket, handler, logger, settings
 
 
 class Begun(BaseModel):
-    """`after`: where the answer before this one ended. Younger uploads without a run may still have their event."""
+    """`after`: where the answer before this one ended. Younger uploads without a run may still have their event.
+
+    `page`: how many answers this execution of the sweep has had.
+    """
 
     older_than_minutes: float = Field(10, ge=0)
     after: tuple[str, str] | None = None
+    page: int = 0
 
 
 @handler(Begun)
@@ -27,6 +31,7 @@ def handle(event: Begun) -> Answer:
     return {
         "outcome": "more" if swept.after else "all",
         "after": swept.after,
+        "page": event.page + 1,
         "older_than_minutes": event.older_than_minutes,
         "events": [event_of(now.bucket, v.key, v.etag, v.id, "rowferry.sweep") for v in swept.versions],
     }

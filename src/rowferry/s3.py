@@ -111,9 +111,17 @@ class Bucket:
         except NotFound:
             return None
 
-    def versions(self, prefix: str) -> Iterator[Version]:
-        """All versions of all objects whose key begins with a prefix, deletion markers left out."""
-        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix)
+    def versions(self, prefix: str, begin: str = "") -> Iterator[Version]:
+        """All versions of all objects whose key begins with a prefix, by key, deletion markers left out.
+
+        `begin`: a key below the prefix; what comes before it is left out, a few keys that look like it may be not.
+        """
+        listing = self._client.get_paginator("list_object_versions")
+        if len(begin) > len(prefix):  # S3 lists what comes behind the marker
+            # the stubs know the paginator's own parameters only; this is the first page's
+            pages = listing.paginate(Bucket=self.name, Prefix=prefix, KeyMarker=begin[:-1])  # type: ignore[call-arg]
+        else:
+            pages = listing.paginate(Bucket=self.name, Prefix=prefix)
         withdrawn = set[str]()  # a key's marker, where it is the latest, is listed before its versions
         with _errors_as_ours(prefix):
             for page in pages:

@@ -145,10 +145,10 @@ class Meanwhile(Bucket):
         super().__init__(bucket.name, bucket._client)
         self._act = act
 
-    def versions(self, prefix: str) -> Iterator[Version]:
+    def versions(self, prefix: str, begin: str = "") -> Iterator[Version]:
         if prefix == "raw/departments":
             self._act()
-        return super().versions(prefix)
+        return super().versions(prefix, begin)
 
 
 def test_a_parent_that_ends_while_reconcile_looks_makes_no_orphan(pipeline: Pipeline, child: str) -> None:

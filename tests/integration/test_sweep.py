@@ -1,10 +1,12 @@
 """What the sweep finds: uploads that nobody is at work on."""
 
 import datetime as dt
+from collections.abc import Iterator
 
 from rowferry import db, ledger, sweep
 from rowferry.db import Connection
 from rowferry.plan import Uploaded
+from rowferry.s3 import Version
 from tests.integration.pipeline import Pipeline
 
 LATER = dt.timedelta(hours=1)
@@ -105,3 +107,44 @@ def test_more_than_fit_into_one_answer_come_in_several(pipeline: Pipeline, conn:
     assert swept.after is None
     assert list(map(len, answers)) == [2, 2, 1]
     assert {id for answer in answers for id in answer} == {upload.version for upload in uploads}
+
+
+def test_however_many_uploads_wait_an_answer_looks_at_no_more_than_it_needs(
+    pipeline: Pipeline, conn: Connection
+) -> None:
+    keys = [f"raw/departments-{n:04}.csv" for n in range(60)]
+    for key in keys:
+        pipeline.bucket.write(key, b"1,A\n")
+    listed = list[str]()
+    listing = pipeline.bucket.versions
+
+    def watched(prefix: str, begin: str = "") -> Iterator[Version]:
+        for version in listing(prefix, begin):
+            listed.append(version.key)
+            yield version
+
+    pipeline.bucket.versions = watched  # type: ignore[method-assign]  # counts, and is otherwise the bucket's own
+    after, answers = ("", ""), list[str]()
+    while True:
+        listed.clear()
+        swept = sweep.sweep(conn, pipeline.bucket, dt.datetime.now(dt.UTC) + LATER, after, at_once=20)
+        answers += [version.key for version in swept.versions]
+        assert listed[0] >= after[0]
+        if swept.after is None:
+            break
+        after = swept.after
+    assert answers == keys
+
+
+def test_runs_that_failed_and_uploads_without_a_run_come_in_one_order(pipeline: Pipeline, conn: Connection) -> None:
+    uploads = {n: pipeline.upload(f"raw/departments-{n}.csv", "1,A\n") for n in range(8)}
+    for n in (0, 3, 4, 7):
+        pipeline.plan(uploads[n], f"arn:{n}")
+        ledger.fail(conn, f"arn:{n}", "DatabaseUnavailable: for an hour", lasting=False)
+    after, answers = ("", ""), list[str]()
+    for _ in range(4):
+        swept = sweep.sweep(conn, pipeline.bucket, dt.datetime.now(dt.UTC) + LATER, after, at_once=2)
+        answers += [version.key for version in swept.versions]
+        after = swept.after or after
+    assert answers == [uploaded.key for uploaded in uploads.values()]
+    assert swept.after is None

@@ -41,6 +41,7 @@ from rowferry.ledger.runs import (
     status_of,
     to_start_again,
     unfinished_run,
+    with_run,
 )
 
 __all__ = [
@@ -92,5 +93,6 @@ __all__ = [
     "take_turn",
     "to_start_again",
     "unfinished_run",
+    "with_run",
     "withhold",
 ]

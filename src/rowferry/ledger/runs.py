@@ -143,16 +143,27 @@ def status_of(conn: Connection, bucket: str, key: str, version: str) -> str | No
 _DEAD = f"(status = 'running' AND lease_until < UTC_TIMESTAMP(6) - INTERVAL {LEASE_MINUTES // 2} MINUTE)"
 
 
-def to_start_again(conn: Connection, bucket: str, max_starts: int) -> Sequence[Run]:
-    """Runs that failed for a reason that may pass, or died; each gets so many executions at most.
+def to_start_again(conn: Connection, bucket: str, max_starts: int, after: tuple[str, str], limit: int) -> Sequence[Run]:
+    """Runs that failed for a reason that may pass, or died, by key and version; each gets so many executions at most.
 
-    Those that a person has asked for (`interventions.retry`) are among them whatever they failed for.
+    Those that a person has asked for (`interventions.retry`) are among them whatever they failed for. `after`: the key
+    and the version behind which to begin.
     """
     sql = f"""
-        SELECT {_COLUMNS} FROM rowferry_runs WHERE bucket = %s AND (
-          starts < %s AND (status = 'failed' AND NOT lasting OR {_DEAD})
-          OR asked_at IS NOT NULL AND (status = 'failed' OR {_DEAD}))"""
-    return list(map(run_of, db.rows(conn, sql, (bucket, max_starts))))
+        SELECT {_COLUMNS} FROM rowferry_runs WHERE bucket = %s AND object_key >= %s
+          AND (object_key > %s OR version_id > %s) AND (
+            starts < %s AND (status = 'failed' AND NOT lasting OR {_DEAD})
+            OR asked_at IS NOT NULL AND (status = 'failed' OR {_DEAD}))
+        ORDER BY object_key, version_id LIMIT %s"""
+    key = after[0].encode()
+    return list(map(run_of, db.rows(conn, sql, (bucket, key, key, after[1], max_starts, limit))))
+
+
+def with_run(conn: Connection, bucket: str, versions: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of these versions, by key and version, that have a run."""
+    ids = {run_id(bucket, *version): version for version in versions}
+    found = db.rows_in(conn, "SELECT id FROM rowferry_runs WHERE id IN ({})", list(ids))
+    return {ids[row["id"]] for row in found}
 
 
 NAMES = [
