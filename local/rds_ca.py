@@ -7,6 +7,7 @@ by changing PIN once it is what AWS announced.
 
 import argparse
 import hashlib
+import re
 import sys
 import urllib.request
 from collections.abc import Sequence
@@ -61,6 +62,11 @@ def names(text: str) -> set[str]:
     return {line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")}
 
 
+def regions(text: str) -> list[str]:
+    """Those with the authority that the template's database has."""
+    return re.findall(r"^# Amazon RDS (\S+) Root CA RSA2048 G1$", text, re.MULTILINE)
+
+
 def renew(bundle: bytes) -> str:
     """Writes the file where it is as pinned; answers what to say."""
     text = renewed(bundle, datetime.now(UTC))
@@ -70,8 +76,10 @@ def renew(bundle: bytes) -> str:
     if digest != PIN:
         changes = "\n".join([*(f"  + {name}" for name in came), *(f"  - {name}" for name in went)])
         raise LocalError(
-            f"AWS's bundle is not what is pinned, so nothing was written:\n{changes or '  same names, other keys'}\n"
-            f'When that is what AWS announced: PIN = "{digest}" in local/rds_ca.py'
+            f"AWS's bundle (SHA-256 {hashlib.sha256(bundle).hexdigest()}) is not the pinned one; nothing was written:\n"
+            f"{changes or '  same names, other keys'}\n"
+            f'When that is what AWS announced: PIN = "{digest}" in local/rds_ca.py, and in template.yaml the rule'
+            f" AuthoritiesOfTheRegion lists {', '.join(regions(text))}"
         )
     FILE.write_text(text)
     return f"{FILE.relative_to(ROOT)}: {len(names(text))} authorities, as pinned"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from local import rds_ca
 from local.emulator import ROOT
 from tests.unit.rules import Values, refusals, with_defaults
 from tests.unit.template_file import read_template
@@ -88,9 +89,7 @@ def test_each_assertion_is_reached(template: dict[str, Any]) -> None:
 
 
 def test_a_region_whose_authority_is_not_in_the_file_is_refused(template: dict[str, Any]) -> None:
-    authorities = re.findall(
-        r"^# Amazon RDS (\S+) Root CA RSA2048 G1$", (ROOT / "src/rowferry/rds-ca.pem").read_text(), re.M
-    )
+    authorities = rds_ca.regions(rds_ca.FILE.read_text())
     (assertion,) = template["Rules"]["AuthoritiesOfTheRegion"]["Assertions"]
     assert sorted(assertion["Assert"]["Contains"][0]) == sorted(authorities)
     for region in authorities:

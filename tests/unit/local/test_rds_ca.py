@@ -46,6 +46,9 @@ def test_a_bundle_that_is_not_the_pinned_one_is_told_and_not_written(
     shipped = tmp_path / "rds-ca.pem"
     shipped.write_text(whole)
     monkeypatch.setattr(rds_ca, "FILE", shipped)
-    with pytest.raises(LocalError, match=f"- {first.splitlines()[0]}"):
-        renew(f"# {rest}".encode())
+    bundle = f"# {rest}".encode()
+    with pytest.raises(LocalError, match=f"- {first.splitlines()[0]}") as told:
+        renew(bundle)
+    assert sha256(bundle).hexdigest() in str(told.value)
+    assert "AuthoritiesOfTheRegion lists af-south-1, ap-east-1, " in str(told.value)
     assert shipped.read_text() == whole
