@@ -110,7 +110,7 @@ def test_a_combination_that_could_not_work_is_refused_before_anything_is_made(ex
         deploy(
             BUILD / "build/template.yaml",
             stack.emulator,
-            {"DbAdminSecretArn": existing.parameters["DbAdminSecretArn"]},
+            {"DbAdminSecretArn": existing.parameters["DbAdminSecretArn"], "ApiHosting": "lambda"},
             stack.folder,
             "refused",
         )
