@@ -195,9 +195,8 @@ def test_aws_own_policies_are_the_ones_that_were_looked_at(roles: Roles) -> None
 
 
 def test_the_endpoint_lets_every_call_through(roles: Roles, recorded: Recorder) -> None:
-    (ours,) = roles.resolver.value(roles.template["Resources"]["S3Endpoint"]["Properties"]["PolicyDocument"])[
-        "Statement"
-    ]
+    policy = roles.resolver.value(roles.template["Resources"]["S3Endpoint"]["Properties"]["PolicyDocument"])
+    (ours,) = policy["Statement"]
     assert (ours["Resource"], ours["Action"]) == ([BUCKET, f"{BUCKET}/*"], "s3:*")
     assert len({call.bucket for call in recorded.calls}) == 1, "functions ask for the stack's bucket only"
 
