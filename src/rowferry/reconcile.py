@@ -25,7 +25,7 @@ from rowferry.s3 import Bucket
 from rowferry.split import Batch
 from rowferry.tables import TABLES, Table, table_named
 from rowferry.validate import Reject
-from rowferry.violations import Violation, find_violations
+from rowferry.violations import Violations, find_violations
 
 _KEYS_AT_ONCE = 500_000
 
@@ -71,9 +71,18 @@ def reconcile(conn: Connection, bucket: Bucket, run: Run, now: dt.datetime) -> R
 def _verdict(conn: Connection, run: Run, look: "_Look", missing: "Missing", found: Constraints) -> Verdict:
     prefix = look.files.verdicts_prefix()
     counts: dict[int, int] = {}
-    losers: Sequence[Loser | Violation]
+    losers: Losers | Violations
     if found.any:
-        losers = find_violations(conn, look.table, found, _all_rows(conn, run, look), missing, run.options.on_conflict)
+        rows = (row for batch in look.batches for row in look.lines(batch))
+        losers = find_violations(
+            conn,
+            look.table,
+            found,
+            rows,
+            missing,
+            run.options.on_conflict,
+            lambda: ledger.renew(conn, run.id, "Reconcile"),
+        )
     else:
         losers = look.losers(missing, run.options.on_conflict == "update")
     for batch in look.batches:
@@ -89,12 +98,6 @@ def _verdict(conn: Connection, run: Run, look: "_Look", missing: "Missing", foun
         gate, reason, rejected, prefix, counts, low_key=min(lows, default=None), high_key=max(highs, default=None)
     )
     return _checked(conn, run, look, verdict) if run.kind == "check" and gate == "open" else verdict
-
-
-def _all_rows(conn: Connection, run: Run, look: "_Look") -> Iterator[bytes]:
-    for batch in look.batches:
-        ledger.renew(conn, run.id, "Reconcile")
-        yield from look.lines(batch)
 
 
 def _gate(run: Run, rejected: int) -> tuple[ledger.Gate, str | None]:
@@ -124,6 +127,21 @@ class Loser:
     @property
     def faults(self) -> Sequence[Fault]:
         return [duplicate_in_file(self.table, self.key, self.winner)]
+
+
+@dataclass(frozen=True)
+class Losers:
+    """All of a file, in the order of their lines."""
+
+    all: Sequence[Loser]
+
+    def between(self, low: int, high: int | None) -> Mapping[int, Sequence[Fault]]:
+        """What is wrong with the rows of these lines, without the last; None: to the end."""
+        begin, end = (
+            len(self.all) if line is None else bisect_left(self.all, line, key=lambda loser: loser.line)
+            for line in (low, high)
+        )
+        return {loser.line: loser.faults for loser in self.all[begin:end]}
 
 
 Missing = Mapping[str, frozenset[int]]
@@ -184,13 +202,13 @@ class _Look:
             with self.files.bucket.read(self.files.rows_key(batch.batch)) as fp:
                 yield from fp
 
-    def losers(self, missing: Missing, last_wins: bool) -> list[Loser]:
+    def losers(self, missing: Missing, last_wins: bool) -> "Losers":
         """Rows that lose their key to another row of the file, by line. Only rows whose parents are there compete."""
         found: list[Loser] = []
         repeated = self._repeated_keys()
         for begin in range(0, len(repeated), _KEYS_AT_ONCE):
             found += self._losers_among(frozenset(repeated[begin : begin + _KEYS_AT_ONCE]), missing, last_wins)
-        return sorted(found, key=lambda loser: loser.line)
+        return Losers(sorted(found, key=lambda loser: loser.line))
 
     def _losers_among(self, keys: frozenset[int], missing: Missing, last_wins: bool) -> Iterator[Loser]:
         lines: dict[int, list[int]] = {}
@@ -259,24 +277,21 @@ def _lacking(conn: Connection, parent: Table, values: Sequence[int]) -> frozense
 
 
 def _rejects(
-    look: _Look, dialect: Dialect, batch: Batch, missing: Missing, losers: Sequence[Loser | Violation]
+    look: _Look, dialect: Dialect, batch: Batch, missing: Missing, losers: Losers | Violations
 ) -> Iterator[Reject]:
     """The batch's rows that are rejected here, with their fields as given, in the order of their lines."""
     orphans = look.orphans(batch, missing)
     lost: dict[int, Sequence[Fault]] = {line: no_parent(look.table, values) for line, values in orphans}
     low, high = batch.chunks[0].line, _last_line(look, batch)
-    at = bisect_left(losers, low, key=lambda loser: loser.line)
-    while at < len(losers) and losers[at].line < high:
-        lost.setdefault(losers[at].line, losers[at].faults)
-        at += 1
+    lost = {**losers.between(low, high), **lost}
     for line, fields in given_records(look.files, dialect, batch, look.table) if lost else ():
         if line in lost:
             yield rejected(line, lost[line], fields)
 
 
-def _last_line(look: _Look, batch: Batch) -> float:
+def _last_line(look: _Look, batch: Batch) -> int | None:
     following = batch.batch + 1
-    return look.batches[following].chunks[0].line if following < len(look.batches) else float("inf")
+    return look.batches[following].chunks[0].line if following < len(look.batches) else None
 
 
 # --- a check ---------------------------------------------------------------------------------------------------------

@@ -5,8 +5,7 @@ value that another row of the table has is taken, even where the same file would
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from rowferry import db
@@ -14,20 +13,58 @@ from rowferry.config import OnConflict
 from rowferry.constraints import Constraints
 from rowferry.db import Connection
 from rowferry.errors import BooksDoNotBalance
-from rowferry.information_schema import Check, ForeignKey, UniqueIndex, sql_name
+from rowferry.information_schema import ForeignKey, UniqueIndex, sql_name
 from rowferry.rejects import Fault, breaks, duplicate_in_file, not_unique
 from rowferry.tables import Table
 
 _ROWS_AT_ONCE = 50_000
-_DELETED_AT_ONCE = 1_000
+_AT_ONCE = 1_000
+_LINES_AT_ONCE = 500_000
 
 
-@dataclass(frozen=True)
-class Violation:
-    """A row that is not taken: its line and what is wrong with it."""
+class Violations:
+    """Rows that are not taken, in a temporary table: there may be as many as the file has."""
 
-    line: int
-    faults: Sequence[Fault]
+    def __init__(self, conn: Connection, tick: Callable[[], None]) -> None:
+        """`tick`: called between statements, which are bounded."""
+        self._conn = conn
+        self._tick = tick
+        db.run(conn, "DROP TEMPORARY TABLE IF EXISTS rowferry_faults")
+        db.run(
+            conn,
+            "CREATE TEMPORARY TABLE rowferry_faults (line BIGINT UNSIGNED NOT NULL, code VARCHAR(32) NOT NULL,"
+            " words TEXT NOT NULL, KEY (line)) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4",
+        )
+
+    def between(self, low: int, high: int | None) -> Mapping[int, Sequence[Fault]]:
+        """What is wrong with the rows of these lines, without the last; None: to the end."""
+        found = dict[int, list[Fault]]()
+        sql = "SELECT line, code, words FROM rowferry_faults WHERE line >= %s AND line < %s ORDER BY line, code"
+        for row in db.rows(self._conn, sql, (low, high or 2**63)):
+            found.setdefault(row["line"], []).append((row["code"], row["words"]))
+        return found
+
+    def add(self, faults: Iterable[tuple[int, Fault]]) -> None:
+        rest = iter(faults)
+        while part := [(line, *fault) for line, fault in islice(rest, _AT_ONCE)]:
+            db.run_many(self._conn, "INSERT INTO rowferry_faults (line, code, words) VALUES (%s, %s, %s)", part)
+
+    def add_found(self, fault: Fault, value: str, rest: str) -> None:
+        """From a SELECT that goes on with `rest`; in the fault's words VALUE stands for what it finds as `value`."""
+        code, words = fault
+        before, _, after = words.partition(VALUE)
+        last = db.row(self._conn, "SELECT MAX(_line) AS line FROM rowferry_file")
+        for low in range(0, (last["line"] or 0) + 1 if last else 0, _LINES_AT_ONCE):
+            self._tick()
+            db.run(
+                self._conn,
+                f"INSERT INTO rowferry_faults SELECT s._line, %s, CONCAT(%s, {value}, %s) FROM rowferry_file s {rest}"
+                " AND s._line >= %s AND s._line < %s",
+                (code, before, after, low, low + _LINES_AT_ONCE),
+            )
+
+
+VALUE = "\0"
 
 
 def find_violations(
@@ -37,24 +74,23 @@ def find_violations(
     rows: Iterable[bytes],
     missing: Mapping[str, Iterable[int]],
     on_conflict: OnConflict,
-) -> list[Violation]:
-    """By line, also those whose key stands in the file again. Only rows with nothing else wrong compete for a value.
+    tick: Callable[[], None],
+) -> Violations:
+    """Also rows whose key stands in the file again. Only rows with nothing else wrong compete for a value.
 
-    `rows`: in normal form; those with a reference that is in `missing` are left out.
+    `rows`: in normal form; those with a reference that is in `missing` are left out. `tick`: called now and then.
     """
     stage = _Stage(conn, table, constraints)
-    stage.fill(rows)
+    stage.fill(rows, tick)
     for column, values in missing.items():
         stage.remove(column, list(values))
     if on_conflict != "update":
         stage.mark_existing()
-    found = dict[int, list[Fault]]()
-    for line, fault in stage.faults():
-        found.setdefault(line, []).append(fault)
-    stage.remove("_line", list(found))
-    for line, fault in _losers(stage, last_wins=on_conflict == "update"):
-        found[line] = [fault]
-    return [Violation(line, found[line]) for line in sorted(found)]
+    found = Violations(conn, tick)
+    stage.find_faults(found)
+    stage.remove_faulty()
+    found.add(_losers(stage, last_wins=on_conflict == "update"))
+    return found
 
 
 def _losers(stage: "_Stage", last_wins: bool) -> Iterator[tuple[int, Fault]]:
@@ -117,10 +153,11 @@ class _Stage:
             return [f"`{self.table.key}`"]
         return [self._value(index, *column) for column in zip(index.columns, index.prefixes, strict=True)]
 
-    def fill(self, rows: Iterable[bytes]) -> None:
+    def fill(self, rows: Iterable[bytes], tick: Callable[[], None]) -> None:
         names = [name if name in self._columns else f"@{name}" for name in self.table.names]
         rest = iter(rows)
         while part := list(islice(rest, _ROWS_AT_ONCE)):
+            tick()
             with tempfile.NamedTemporaryFile(prefix="rowferry-", suffix=".tsv") as fp:
                 fp.writelines(part)
                 fp.flush()
@@ -128,8 +165,8 @@ class _Stage:
                     raise BooksDoNotBalance(f"not all rows went into the staging table of {self.table.name}")
 
     def remove(self, column: str, values: Sequence[int]) -> None:
-        for begin in range(0, len(values), _DELETED_AT_ONCE):
-            part = values[begin : begin + _DELETED_AT_ONCE]
+        for begin in range(0, len(values), _AT_ONCE):
+            part = values[begin : begin + _AT_ONCE]
             marks = ", ".join(["%s"] * len(part))
             db.run(self.conn, f"DELETE FROM rowferry_file WHERE `{column}` IN ({marks})", part)
 
@@ -149,52 +186,48 @@ class _Stage:
 
     # --- faults
 
-    def faults(self) -> Iterator[tuple[int, Fault]]:
+    def find_faults(self, found: Violations) -> None:
         for key in self.constraints.foreign_keys:
-            yield from self._without_parent(key)
+            self._find_without_parent(key, found)
         for check in self.constraints.checks:
-            yield from self._breaking(check)
+            clause = check.clause.replace("%", "%%")
+            found.add_found(breaks("rule", check.name), "''", f"WHERE s._written AND NOT {clause}")
         for index in self.constraints.unique:
-            for line, key_there in self._taken(index):
-                yield line, not_unique(index.name, f"{self.table.key} {key_there} in {self.table.name}")
+            self._find_taken(index, found)
 
-    def _without_parent(self, key: ForeignKey) -> Iterator[tuple[int, Fault]]:
+    def remove_faulty(self) -> None:
+        db.run(self.conn, "DELETE s FROM rowferry_faults f STRAIGHT_JOIN rowferry_file s ON s._line = f.line")
+
+    def _find_without_parent(self, key: ForeignKey, found: Violations) -> None:
         (column,), (parent_column,) = key.columns, key.parent_columns
-        found = db.rows(
-            self.conn,
-            f"SELECT s._line AS line, s.`{column}` AS value FROM rowferry_file s LEFT JOIN {sql_name(key.parent)} p"
-            f" ON p.`{parent_column}` = s.`{column}` WHERE s._written AND p.`{parent_column}` IS NULL",
+        fault = "no_parent", f"{column} {VALUE} is not in {key.parent} (foreign key {key.name})"
+        found.add_found(
+            fault,
+            f"s.`{column}`",
+            f"LEFT JOIN {sql_name(key.parent)} p ON p.`{parent_column}` = s.`{column}`"
+            f" WHERE s._written AND p.`{parent_column}` IS NULL",
         )
-        for row in found:
-            words = f"{column} {row['value']} is not in {key.parent}"
-            yield row["line"], ("no_parent", f"{words} (foreign key {key.name})")
 
-    def _breaking(self, check: Check) -> Iterator[tuple[int, Fault]]:
-        found = db.rows(self.conn, f"SELECT _line AS line FROM rowferry_file WHERE _written AND NOT {check.clause}")
-        for row in found:
-            yield row["line"], breaks("rule", check.name)
-
-    def _taken(self, index: UniqueIndex) -> Iterator[tuple[int, int]]:
-        """Line, and the key of another row of the table with the same values.
+    def _find_taken(self, index: UniqueIndex, found: Violations) -> None:
+        """Rows whose values another row of the table has.
 
         A value shorter than the index's prefix is looked up in the index. For longer ones MySQL reads the table once.
         """
         columns = list(zip(index.columns, index.prefixes, self._values(index), strict=True))
         whole = " AND ".join(f"t.`{name}` = s.`{name}`" for name, _, _ in columns)
         short = " AND ".join(f"CHAR_LENGTH(s.{own}) < {prefix}" for _, prefix, own in columns if prefix) or "TRUE"
-        yield from self._matching(f"{whole} WHERE {short}")
+        self._find_matching(index, f"{whole} WHERE {short}", found)
         if db.row(self.conn, f"SELECT 1 FROM rowferry_file s WHERE NOT ({short}) LIMIT 1"):
             alike = [f"LEFT(t.`{name}`, {n}) = s.{own}" if n else f"t.`{name}` = s.{own}" for name, n, own in columns]
-            yield from self._matching(f"{' AND '.join(alike)} WHERE NOT ({short})")
+            self._find_matching(index, f"{' AND '.join(alike)} WHERE NOT ({short})", found)
 
-    def _matching(self, condition: str) -> Iterator[tuple[int, int]]:
+    def _find_matching(self, index: UniqueIndex, condition: str, found: Violations) -> None:
         key = self.table.key
-        found = db.rows(
-            self.conn,
-            f"SELECT s._line AS line, MIN(t.`{key}`) AS other FROM rowferry_file s STRAIGHT_JOIN `{self.table.name}` t"
-            f" ON {condition} AND s._written AND t.`{key}` <> s.`{key}` GROUP BY s._line",
+        found.add_found(
+            not_unique(index.name, f"{key} {VALUE} in {self.table.name}"),
+            f"t.`{key}`",
+            f"STRAIGHT_JOIN `{self.table.name}` t ON {condition} AND s._written AND t.`{key}` <> s.`{key}`",
         )
-        yield from ((row["line"], row["other"]) for row in found)
 
     def repeated(self, index: UniqueIndex | None) -> Iterator[tuple[int, int]]:
         """Lines that share their key or unique value with others. Beside each: the key, or the first of those lines."""

@@ -6,11 +6,12 @@ import pytest
 
 from rowferry import constraints, db
 from rowferry.db import Connection
-from rowferry.errors import Contention, SchemaDiffers
+from rowferry.errors import Contention, DatabaseError, SchemaDiffers
 from rowferry.report import Report
 from rowferry.tables import table_named
 from tests.integration.declared import UNIQUE_NAMES, altered
 from tests.integration.pipeline import Pipeline
+from tests.integration.vault import Vault
 
 COUNTS = ("inserted", "updated", "unchanged", "rejected")
 
@@ -372,3 +373,26 @@ def test_nobody_adds_a_constraint_between_the_look_and_the_end_of_a_batch(conn: 
         with pytest.raises(Contention):
             db.run(admin, UNIQUE_NAMES)
         db.run(conn, "INSERT INTO departments VALUES (1, 'A')")
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("unique_names")
+def test_what_another_try_does_not_cure_is_no_contention(vault: Vault, conn: Connection) -> None:
+    vault.family(1)
+    for statement, code, constraint in (
+        ("INSERT INTO departments VALUES (1, 'Other')", "not_unique", "PRIMARY"),
+        ("INSERT INTO departments VALUES (8, \"it's for key 'x\"), (9, \"IT'S for key 'x\")", "not_unique", "by_name"),
+        (
+            "UPDATE hired_employees SET department_id = 77",
+            "no_parent",
+            "hired_employees_department_id",
+        ),
+    ):
+        with pytest.raises(db.BreaksConstraint) as broken:
+            db.run(conn, statement)
+        assert (broken.value.code, broken.value.constraint) == (code, constraint)
+        assert "IT'S" not in str(broken.value), "it may hold a row's contents"
+    with pytest.raises(DatabaseError, match="1451"):
+        db.run(conn, "DELETE FROM departments")
