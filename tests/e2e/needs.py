@@ -116,7 +116,8 @@ def _of_state(state: dict[str, Any], machine: str) -> Iterator[tuple[str, str]]:
     if resource == "arn:aws:states:::lambda:invoke":
         yield "lambda:InvokeFunction", parameters["FunctionName"]
     elif resource == "arn:aws:states:::states:startExecution":
-        yield "states:StartExecution", parameters["StateMachineArn"]
+        itself = {"$$.StateMachine.Id": f"arn:aws:states:{ACCOUNT}:stateMachine:{machine}"}
+        yield "states:StartExecution", parameters.get("StateMachineArn") or itself[parameters["StateMachineArn.$"]]
     elif resource:
         raise LookupError(f"which action {resource} needs is not known here")
     if state.get("ItemProcessor", {}).get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED":

@@ -49,6 +49,9 @@ REVIEWED = {
         for function, places in {"PlanFunction": ("raw", "check"), "SummariseFunction": ("raw", "runs")}.items()
         for place in places
     },
+    Grant(
+        "Api", "states:StartExecution", "arn:aws:states:us-east-1:123456789012:stateMachine:rowferry-migrate"
+    ): "POST /runs/{run}/retry starts the run's execution again",
     **{
         Grant("CredentialsFunction", action, resource): "CloudFormation asks it where the stack makes users; by boto3,"
         " not recorded"
