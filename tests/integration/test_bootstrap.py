@@ -164,6 +164,18 @@ def test_after_a_new_password_the_old_one_is_good_until_the_next_time(wanted: Bo
         db.connect(old)
 
 
+def test_a_deploy_that_is_rolled_back_leaves_the_former_password_and_the_new_one_good(
+    wanted: BootstrapSettings,
+) -> None:
+    """Functions that were updated already go on until they are rolled back too."""
+    bootstrap(wanted)
+    new = replace(wanted.app, db_password="another")
+    bootstrap(replace(wanted, app=new))
+    bootstrap(wanted)
+    for settings in (wanted.app, new):
+        db.connect(settings).close()
+
+
 def test_columns_that_nobody_declared_are_left_alone(wanted: BootstrapSettings, administrator: Settings) -> None:
     """A column is added to the table before the release that declares it, and stays when that is rolled back."""
     bootstrap(wanted)
