@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated
 
@@ -17,6 +18,9 @@ from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.errors import SettingError
 from rowferry.s3 import Bucket
+
+CONNECT_SECONDS = 5
+"""A caller waits: a database that is silent for so long while a session is being made counts as not available."""
 
 
 class Problem(BaseModel):
@@ -60,7 +64,8 @@ def session(request: Request, settings: SettingsDep) -> Iterator[Connection]:
     Raises: WrongSchema, DatabaseUnavailable.
     """
     limits: Limits = request.app.state.limits
-    with ledger.session(settings) as conn:
+    bounded = replace(settings, connect_seconds=CONNECT_SECONDS, answer_seconds=limits.query + CONNECT_SECONDS)
+    with ledger.session(bounded) as conn:
         db.run(conn, "SET SESSION max_execution_time = %s", (round(limits.query * 1_000),))
         yield conn
 

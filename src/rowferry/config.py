@@ -33,7 +33,8 @@ class Settings:
     `db_tls_ca` is the path of a PEM file with the authorities that the server's certificate may come from, or `rds` for
     those that come with this package; empty: no TLS, for a stand-in server without it. `patience`: seconds to
     wait for a connection where all are taken. `migrate_arn`: the state machine, where executions can be started; empty
-    where Step Functions is out of reach.
+    where Step Functions is out of reach. `connect_seconds`: how long each answer may take while a session is being
+    made, `answer_seconds`: later, of a statement; a database that is silent for longer counts as not available.
     """
 
     db_host: str
@@ -48,6 +49,8 @@ class Settings:
     options: Options = Options()
     patience: float = 0
     migrate_arn: str = ""
+    connect_seconds: float = 10
+    answer_seconds: float = 300
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":

@@ -120,8 +120,12 @@ def _is_full(error: DatabaseUnavailable) -> bool:
 
 
 def _connect(settings: Settings) -> Connection:
+    """PyMySQL has one bound for all that it reads, so the long one for statements is set once the session is there.
+
+    Otherwise a server that is frozen, which takes connections and says nothing, would be waited for as for a statement.
+    """
     with _errors_as_ours():
-        return pymysql.connect(
+        conn = pymysql.connect(
             host=settings.db_host,
             port=settings.db_port,
             user=settings.db_user,
@@ -130,12 +134,15 @@ def _connect(settings: Settings) -> Connection:
             charset="utf8mb4",
             autocommit=True,
             local_infile=True,
-            connect_timeout=10,
-            read_timeout=300,
-            write_timeout=300,
+            connect_timeout=settings.connect_seconds,
+            read_timeout=settings.connect_seconds,
+            write_timeout=settings.connect_seconds,
             init_command=_SESSION,
             ssl=_tls(settings),
         )
+    private: Any = conn
+    private._read_timeout = private._write_timeout = settings.answer_seconds
+    return conn
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
