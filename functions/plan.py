@@ -2,28 +2,11 @@
 
 from dataclasses import asdict
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from rowferry import ledger
 from rowferry.plan import Uploaded, plan
-from runtime import Answer, bucket, handler, logger, settings
-
-
-class Object(BaseModel):
-    """`detail.object` of an event. The key is as it is in S3: EventBridge does not encode it."""
-
-    key: str
-    etag: str
-    version: str | None = Field(None, alias="version-id")
-
-
-class BucketName(BaseModel):
-    name: str
-
-
-class Detail(BaseModel):
-    bucket: BucketName
-    object: Object
+from runtime import Answer, Detail, bucket, handler, logger, settings
 
 
 class Started(BaseModel):

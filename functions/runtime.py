@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rowferry import ledger
 from rowferry.config import Settings
@@ -50,6 +50,23 @@ class BatchEvent(RunEvent):
     """A line of the manifest, and the run that it belongs to."""
 
     batch: Batch
+
+
+class Object(BaseModel):
+    """`detail.object` of an event. The key is as it is in S3: EventBridge does not encode it."""
+
+    key: str
+    etag: str
+    version: str | None = Field(None, alias="version-id")
+
+
+class BucketName(BaseModel):
+    name: str
+
+
+class Detail(BaseModel):
+    bucket: BucketName
+    object: Object
 
 
 SPARE_SECONDS = 30

@@ -79,6 +79,11 @@ def plan(conn: Connection, bucket: Bucket, uploaded: Uploaded, execution: str, o
     return Planned(outcome, run.id, run.records or 0, run.batches or 0, files.manifest, f"{files.prefix}map")
 
 
+def is_upload(key: str) -> bool:
+    """A file where files are uploaded to, and no folder's marker."""
+    return key.startswith(PLACES) and not key.endswith("/")
+
+
 def _plan(conn: Connection, bucket: Bucket, run: Run) -> None:
     if not run.table:
         words = f"{run.key} names no table; a file is called TABLE.csv, TABLE-anything.csv or TABLE/anything.csv, or"
@@ -106,7 +111,7 @@ def _claimed(conn: Connection, bucket: Bucket, uploaded: Uploaded, execution: st
         return ledger.read(conn, mine.id)
     if uploaded.bucket not in (None, bucket.name):
         return Planned("ignored", reason=f"{uploaded.bucket} is not this stack's bucket")
-    if uploaded.key.endswith("/") or not uploaded.key.startswith(PLACES):
+    if not is_upload(uploaded.key):
         return Planned("ignored", reason=f"{uploaded.key} is no file below {' or '.join(PLACES)}")
     listed = bucket.versions_of(uploaded.key)
     told_apart = in_order(listed, ledger.stamps(conn, bucket.name, uploaded.key))  # asked after the listing: see there

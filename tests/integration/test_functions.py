@@ -151,11 +151,75 @@ def test_a_failed_run_is_recorded_with_its_reason_and_can_be_started_again(funct
     functions.plan()
     answer = functions.call("fail")
     assert answer["outcome"] == "failed"
-    assert answer["reason"].startswith("DatabaseUnavailable: ")
+    key, _, reason = answer["reason"].partition(": ")
+    assert (key, reason.partition(": ")[0]) == ("raw/departments-by-hand.csv", "DatabaseUnavailable")
     with db.session(functions.pipeline.settings) as conn:
         run = ledger.read(conn, functions.run)
-    assert (run.status, run.execution, run.reason) == ("failed", execution, answer["reason"])
-    assert functions.call("fail", state={"step": {"answer": {"outcome": "failed", "reason": "why"}}})["reason"] == "why"
+    assert (run.status, run.execution, run.reason) == ("failed", execution, reason)
+    assert (
+        functions.call("fail", state={"step": {"answer": {"outcome": "failed", "reason": "why"}}}, input={})["reason"]
+        == "why"
+    )
+
+
+LOST = {"error": {"Error": "DatabaseUnavailable", "Cause": "for an hour"}}
+NO_RIGHT = {"outcome": "failed", "reason": "StorageDenied: S3 refuses raw/departments.csv: AccessDenied"}
+
+
+@pytest.mark.parametrize(("state", "lasting"), [(LOST, False), (NO_RIGHT, True)])
+def test_an_upload_whose_execution_failed_before_its_claim_is_in_the_history_and_names_its_file(
+    functions: Functions, conn: Connection, state: dict[str, Any], lasting: bool
+) -> None:
+    pipeline = functions.pipeline
+    uploaded = pipeline.upload("raw/departments.csv", "1,A\n")
+    found = {"key": uploaded.key, "etag": uploaded.etag, "version-id": uploaded.version}
+    given = {"detail": {"bucket": {"name": pipeline.bucket.name}, "object": found}}
+    reason = ""
+    for execution in ("arn:first", "arn:first", "arn:second"):
+        answer = functions.call("fail", execution=execution, input=given, state=state)
+        assert answer["reason"].startswith("raw/departments.csv: ")
+        reason = answer["reason"].removeprefix("raw/departments.csv: ")
+    (progress,) = ledger.newest(conn, 10)
+    run = progress.run
+    assert (run.key, run.table, run.status, run.stage, run.reason) == (
+        "raw/departments.csv",
+        "departments",
+        "failed",
+        "Unclaimed",
+        reason,
+    )
+    failed = [("arn:first", "failed", reason), ("arn:second", "failed", reason)]
+    assert [(one.execution, one.status, one.reason) for one in ledger.progress(conn, run.id).attempts] == failed
+    swept = functions.call("sweep", older_than_minutes=0)
+    assert bool(swept["events"]) == (not lasting), "as long as the reason passes the sweep starts it"
+    (listed,) = pipeline.bucket.versions_of(uploaded.key)
+    report = pipeline.run(uploaded, "arn:third")
+    assert (report["run"], report["status"], report["inserted"]) == (run.id, "done", 1)
+    done = ledger.progress(conn, run.id)
+    assert done.run.uploaded_at == listed.modified, "its place among versions is the claim's, not the failure's"
+    assert [one.status for one in done.attempts] == ["failed", "failed", "done"]
+
+
+def test_a_failure_before_the_claim_leaves_another_executions_run_alone_and_makes_none_of_what_is_no_upload(
+    functions: Functions, conn: Connection
+) -> None:
+    functions.plan()
+    before = ledger.progress(conn, functions.run)
+    detail = json.loads((ROOT / "events/plan.json").read_text())["detail"]
+    found = {"key": before.run.key, "etag": before.run.etag, "version-id": before.run.version}
+    ours = {"name": functions.pipeline.bucket.name}
+    for bucket, changed in (
+        (ours, found),
+        (ours, {"key": "raw/folder/", "etag": "x", "version-id": "x"}),
+        (ours, {"key": "backups/x", "etag": "x", "version-id": "x"}),
+        (ours, {"key": "raw/jobs.csv", "etag": "x"}),
+        ({"name": "another"}, {"key": "raw/jobs.csv", "etag": "x", "version-id": "x"}),
+    ):
+        given = {"detail": detail | {"bucket": bucket, "object": changed}}
+        functions.call("fail", execution="arn:another", input=given, state=LOST)
+    functions.call("fail", execution="arn:another", input={"detail": "nonsense"}, state=LOST)
+    assert ledger.newest(conn, 10)[0].run == before.run
+    assert len(ledger.newest(conn, 10)) == 1
 
 
 def test_what_the_sweep_answers_starts_the_run_again(functions: Functions) -> None:

@@ -61,6 +61,8 @@ def test_each_environment_variable_of_the_template_is_a_setting(template: dict[s
         "OPTIONS",
         "CHUNK_RECORDS",
         "PATIENCE",
+        "CONNECT_SECONDS",
+        "ANSWER_SECONDS",
         "MIGRATE_ARN",  # for the API on its instance: functions reach no Step Functions
     }
     assert {name for name in variables if not name.startswith("POWERTOOLS_")} == settings

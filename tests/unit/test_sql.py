@@ -37,7 +37,17 @@ REVIEWED = {
     },
     "ledger/migrations.py": {"table", "', '.join(changes)", "_LOCK", "LOCK_SECONDS", "name", "definition"},  # constants
     "ledger/runs.py": {
-        *("LEASE_MINUTES // 2", "LEASE_MINUTES // 5", "_LEASE", "_COLUMNS", "_DEAD", "has_batches('rowferry_runs')"),
+        *(
+            "LEASE_MINUTES // 2",
+            "LEASE_MINUTES // 5",
+            "_LEASE",
+            "_COLUMNS",
+            "_DEAD",
+            "UNCLAIMED",
+            "_CLAIMED",
+            "has_run",
+            "has_batches('rowferry_runs')",
+        ),
     },
     "families.py": {
         *("target.source", "target.shadow", "target.name", "target.table.key", "key"),

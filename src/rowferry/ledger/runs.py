@@ -17,6 +17,9 @@ from rowferry.parse import Dialect
 
 LEASE_MINUTES = 10
 
+UNCLAIMED = "Unclaimed"
+"""The stage of a run that failed before an execution could claim it: what is known of it is what its event says."""
+
 
 class RunAbandoned(Never):
     """Somebody has given the run up: no step of it does anything any more."""
@@ -56,10 +59,20 @@ def _take_over(conn: Connection, wanted: Claim) -> bool:
         WHERE id = %s AND status IN ('running', 'failed')
           AND (status = 'failed' OR execution = %s OR lease_until < UTC_TIMESTAMP(6))"""
     mine = db.run(conn, sql, (*[wanted.execution] * 3, wanted.id, wanted.execution)) == 1
+    if mine and before and before["stage"] == UNCLAIMED:
+        _complete(conn, wanted)
     if mine and before and (before["status"] == "failed" or before["execution"] != wanted.execution):
         attempts.replaced(conn, before)
         attempts.begin(conn, wanted.id, wanted.execution)
     return mine
+
+
+def _complete(conn: Connection, wanted: Claim) -> None:
+    """Gives a run that failed before its claim what the claim knows and the failure did not."""
+    sql = """
+        UPDATE rowferry_runs SET stage = 'Plan', uploaded_at = %s, options = %s, started_at = UTC_TIMESTAMP(6),
+          claimed_at = UTC_TIMESTAMP(6) WHERE id = %s"""
+    db.run(conn, sql, (wanted.uploaded_at, json.dumps(asdict(wanted.options)), wanted.id))
 
 
 _LEASE = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_MINUTES} MINUTE"
@@ -89,6 +102,9 @@ def abandoned(run: Row) -> RunAbandoned:
     return RunAbandoned(f"{words}: {run['reason']}")
 
 
+_CLAIMED = f"stage <> '{UNCLAIMED}'"
+
+
 def read(conn: Connection, id: str) -> Run:
     """Raises: NotFound."""
     row = db.row(conn, f"SELECT {_COLUMNS} FROM rowferry_runs WHERE id = %s", (id,))
@@ -99,13 +115,13 @@ def read(conn: Connection, id: str) -> Run:
 
 def of_execution(conn: Connection, execution: str) -> Run | None:
     """The run that an execution has claimed."""
-    row = db.row(conn, f"SELECT {_COLUMNS} FROM rowferry_runs WHERE execution = %s", (execution,))
+    row = db.row(conn, f"SELECT {_COLUMNS} FROM rowferry_runs WHERE execution = %s AND {_CLAIMED}", (execution,))
     return run_of(row) if row else None
 
 
 def stamps(conn: Connection, bucket: str, key: str) -> Mapping[str, dt.datetime]:
     """By version, when it was uploaded, of all versions of an object that have had a run (`plan.in_order`)."""
-    sql = "SELECT version_id, uploaded_at FROM rowferry_runs WHERE bucket = %s AND object_key = %s"
+    sql = f"SELECT version_id, uploaded_at FROM rowferry_runs WHERE bucket = %s AND object_key = %s AND {_CLAIMED}"
     found = db.rows(conn, sql, (bucket, key.encode()))
     return {row["version_id"]: _utc(row["uploaded_at"]) for row in found}
 
@@ -135,8 +151,10 @@ def unfinished_run(conn: Connection, table: str) -> str | None:
 
 
 def status_of(conn: Connection, bucket: str, key: str, version: str) -> str | None:
-    """The status of a version's run, None where it has none."""
-    row = db.row(conn, "SELECT status FROM rowferry_runs WHERE id = %s", (run_id(bucket, key, version),))
+    """The status of a version's run, None where it has none, or failed before its claim."""
+    row = db.row(
+        conn, f"SELECT status FROM rowferry_runs WHERE id = %s AND {_CLAIMED}", (run_id(bucket, key, version),)
+    )
     return str(row["status"]) if row else None
 
 
@@ -152,7 +170,7 @@ def to_start_again(conn: Connection, bucket: str, max_starts: int, after: tuple[
     sql = f"""
         SELECT {_COLUMNS} FROM rowferry_runs WHERE bucket = %s AND object_key >= %s
           AND (object_key > %s OR version_id > %s) AND (
-            starts < %s AND (status = 'failed' AND NOT lasting OR {_DEAD})
+            starts < %s AND {_CLAIMED} AND (status = 'failed' AND NOT lasting OR {_DEAD})
             OR asked_at IS NOT NULL AND (status = 'failed' OR {_DEAD}))
         ORDER BY object_key, version_id LIMIT %s"""
     key = after[0].encode()
@@ -160,9 +178,13 @@ def to_start_again(conn: Connection, bucket: str, max_starts: int, after: tuple[
 
 
 def with_run(conn: Connection, bucket: str, versions: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Those of these versions, by key and version, that have a run."""
+    """Those of these versions, by key and version, that have a run.
+
+    One that failed before its claim for a reason that passes is not among them: it is for the sweep like one without.
+    """
     ids = {run_id(bucket, *version): version for version in versions}
-    found = db.rows_in(conn, "SELECT id FROM rowferry_runs WHERE id IN ({})", list(ids))
+    has_run = f"({_CLAIMED} OR lasting OR status <> 'failed')"
+    found = db.rows_in(conn, f"SELECT id FROM rowferry_runs WHERE {has_run} AND id IN ({{}})", list(ids))
     return {ids[row["id"]] for row in found}
 
 
@@ -267,8 +289,8 @@ def note(conn: Connection, id: str, reason: str | None, lasting: bool = False) -
     db.run(conn, sql, (reason, lasting, id))
 
 
-def fail(conn: Connection, execution: str, reason: str, lasting: bool) -> None:
-    """Says that the run of an execution failed, which frees it for the next execution at once.
+def fail(conn: Connection, execution: str, reason: str, lasting: bool) -> bool:
+    """Says that the run of an execution failed, which frees it for the next execution at once; False: it has none.
 
     Where some of its batches are in the table it keeps its range of keys: what overlaps must not come between them.
     A note that the run has says more than Step Functions does of a Map whose child failed: it stays, before `reason`.
@@ -281,3 +303,30 @@ def fail(conn: Connection, execution: str, reason: str, lasting: bool) -> None:
         mine = db.row(conn, "SELECT id FROM rowferry_runs WHERE execution = %s", (execution,))
         if mine and db.run(conn, sql, (reason, lasting, execution)):
             attempts.close(conn, mine["id"])
+    return mine is not None
+
+
+def fail_unclaimed(conn: Connection, lost: Claim, reason: str, lasting: bool) -> None:
+    """Makes a run of an upload whose execution failed before it could claim it, so that it is in the history.
+
+    `lost.uploaded_at` and `lost.options` are put right by the claim that comes. A run that an execution has claimed
+    stays as it is.
+    """
+    sql = f"""
+        INSERT INTO rowferry_runs (id, bucket, object_key, version_id, etag, uploaded_at, table_name, kind,
+          execution, status, stage, reason, lasting, lease_until, options, started_at, claimed_at, finished_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'failed', '{UNCLAIMED}', %s, %s, UTC_TIMESTAMP(6), %s,
+          UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))
+        ON DUPLICATE KEY UPDATE id = rowferry_runs.id"""
+    again = f"""
+        UPDATE rowferry_runs SET execution = %s, reason = %s, lasting = %s, asked_at = NULL,
+          finished_at = UTC_TIMESTAMP(6)
+        WHERE id = %s AND stage = '{UNCLAIMED}' AND status = 'failed' AND execution <> %s"""
+    upload = (lost.id, lost.bucket, lost.key.encode(), lost.version, lost.etag, lost.uploaded_at)
+    named = (*upload, lost.table, lost.kind, lost.execution)
+    options = json.dumps(asdict(lost.options))
+    with db.transaction(conn):
+        made = db.run(conn, sql, (*named, reason, lasting, options))
+        if made or db.run(conn, again, (lost.execution, reason, lasting, lost.id, lost.execution)):
+            attempts.begin(conn, lost.id, lost.execution)
+            attempts.close(conn, lost.id)
