@@ -30,6 +30,10 @@ lock: install ## compile the requirement lists (*.in) to hash-pinned files; UPGR
 	@for set in requirements requirements-avro; do $(LOCK) -o src/$$set.txt src/$$set.in || exit 1; done
 	@for set in requirements requirements-lambda; do $(LOCK) -o api_ec2/$$set.txt api_ec2/$$set.in || exit 1; done
 	@for set in dev sam ministack checkov; do $(LOCK) -o requirements/$$set.txt requirements/$$set.in || exit 1; done
+	@$(LOCK) --no-deps -o requirements/lint.txt requirements/lint.in
+	@command -v npm >/dev/null || { echo "lock: requirements/asl-validator was left as it is: npm is not on the PATH"; exit 0; }; \
+		cd requirements/asl-validator && npm $(if $(UPGRADE),update,install) --package-lock-only \
+		--omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --loglevel=error
 
 rds-ca: ## renew RDS's certificate authorities (src/rowferry/rds-ca.pem); BUNDLE=file where AWS is out of reach
 	@$(WITH_PYTHON) local/install.py venv
@@ -42,14 +46,14 @@ format: install ## format the code and mend what ruff can mend (changes files)
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format --quiet
 
-check: install ## ruff, mypy, shellcheck, cfn-lint and checkov on the template, the contract test; changes nothing
+check: install ## ruff, mypy, shellcheck; linters of the template and the state machines; the contract test; changes nothing
 	@$(PYTHON) local/install.py checkov
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/shellcheck api_ec2/instance/*.sh .ci/run
 	@$(BIN)/mypy $(wildcard src functions api_ec2 local bench tests)
 	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
-	@$(BIN)/python -m local.checks
+	@$(BIN)/python -m local.lint
 	@$(BIN)/python -m pytest --quiet --no-header tests/unit/test_contract.py
 
 test: unit integration e2e ## every test: unit, integration, end to end

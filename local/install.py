@@ -3,6 +3,7 @@
 .venv             the project, its tests and its tools
 .tools/sam        the SAM CLI and cfn-lint
 .tools/ministack  the emulated AWS, and the interpreter that runs the functions on it
+.tools/lint       linters of what SAM's transform makes of the template, and of the state machines
 .tools/checkov    a linter of the template; a quarter of a gigabyte that only `make check` needs, so only it asks for it
 
 Each is made from a hash-pinned requirement file and changed only when that file or the Python did.
@@ -95,6 +96,7 @@ ENVIRONMENTS = (
     Environment(ROOT / ".venv", ROOT / "requirements" / "dev.txt", project=ROOT),
     Environment(ROOT / ".tools" / "sam", ROOT / "requirements" / "sam.txt"),
     Environment(ROOT / ".tools" / "ministack", ROOT / "requirements" / "ministack.txt"),
+    Environment(ROOT / ".tools" / "lint", ROOT / "requirements" / "lint.txt"),
 )
 CHECKOV = Environment(ROOT / ".tools" / "checkov", ROOT / "requirements" / "checkov.txt")
 ALONE = {"venv": ENVIRONMENTS[0], "sam": ENVIRONMENTS[1], "checkov": CHECKOV}
@@ -125,7 +127,7 @@ def check_python() -> None:
 
 def install(environments: Iterable[Environment]) -> None:
     missing = [environment for environment in environments if not environment.is_ready()]
-    with ThreadPoolExecutor(max_workers=3) as pool:
+    with ThreadPoolExecutor(max_workers=4) as pool:
         for made in [pool.submit(environment.make) for environment in missing]:
             made.result()
 

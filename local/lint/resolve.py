@@ -13,7 +13,6 @@ REGION, ACCOUNT = "us-east-1", "123456789012"
 PSEUDO = {
     "AWS::Region": REGION,
     "AWS::AccountId": ACCOUNT,
-    "AWS::Partition": "aws",
     "AWS::StackName": "rowferry",
     "AWS::URLSuffix": "amazonaws.com",
 }
@@ -32,8 +31,12 @@ def resolved(template: Mapping[str, Any], given: Mapping[str, str]) -> dict[str,
     return {
         "AWSTemplateFormatVersion": template["AWSTemplateFormatVersion"],
         "Description": template["Description"],
-        "Metadata": template["Metadata"],
         "Resources": {name: _resource(resource, made, resolver) for name, resource in made.items()},
+        "Outputs": {
+            name: resolver.value({key: part for key, part in output.items() if key != "Condition"})
+            for name, output in template["Outputs"].items()
+            if "Condition" not in output or resolver.condition(output["Condition"])
+        },
     }
 
 
@@ -115,7 +118,7 @@ class _Resolver:
     def _substituted(self, argument: Any) -> Any:
         """Text where all is known; what is a resource's stays a variable."""
         text, own = argument if isinstance(argument, list) else (argument, {})
-        known = self.values | {name: one for name, one in own.items() if isinstance(one, str | int)}
+        known = {**self.values, **{name: one for name, one in own.items() if isinstance(one, str | int)}}
         rest = {name: one for name, one in own.items() if name not in known}
         text = re.sub(r"\${([\w:.]+)}", lambda found: str(known.get(found[1], found[0])), text)
         if not re.search(r"\${[\w:.]+}", text):

@@ -21,6 +21,7 @@ class Stack:
 
     name: str
     transformed: Mapping[str, Any]
+    """With its conditions."""
     resolved: Mapping[str, Any]
 
     def machines(self) -> dict[str, dict[str, Any]]:
@@ -32,9 +33,7 @@ def stacks(template: Path, sets: Mapping[str, Mapping[str, str]]) -> list[Stack]
     """The definitions are looked for beside the template, where its DefinitionUri says."""
     command = [str(SAM_PYTHON), str(ROOT / "local/lint/sam_transform.py"), str(template)]
     environment = {"AWS_DEFAULT_REGION": resolve.REGION}
-    done = subprocess.run(
-        command, input=json.dumps(sets), capture_output=True, text=True, env=environment, check=False
-    )
+    done = subprocess.run(command, input=json.dumps(sets), capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise SystemExit(f"SAM can't transform {template}:\n{done.stderr}")
     transformed = json.loads(done.stdout)
@@ -43,12 +42,17 @@ def stacks(template: Path, sets: Mapping[str, Mapping[str, str]]) -> list[Stack]
     return [_stack(name, transformed[name], given, definitions) for name, given in sets.items()]
 
 
-def _stack(name: str, transformed: Mapping[str, Any], given: Mapping[str, str], definitions: Mapping[str, str]) -> Stack:
+def _stack(
+    name: str, transformed: Mapping[str, Any], given: Mapping[str, str], definitions: Mapping[str, str]
+) -> Stack:
     found = resolve.resolved(transformed, given)
     for machine, definition in definitions.items():
-        properties = found["Resources"][machine]["Properties"]
-        del properties["DefinitionS3Location"]
-        properties["Definition"] = _filled(definition, properties.pop("DefinitionSubstitutions"), found["Resources"])
+        substitutions = found["Resources"][machine]["Properties"]["DefinitionSubstitutions"]
+        filled = _filled(definition, substitutions, found["Resources"])
+        for template in (transformed, found):
+            properties = template["Resources"][machine]["Properties"]
+            del properties["DefinitionS3Location"], properties["DefinitionSubstitutions"]
+            properties["Definition"] = filled
     return Stack(name, transformed, found)
 
 

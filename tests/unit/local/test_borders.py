@@ -21,6 +21,9 @@ ALLOWED = {
     "aws_lambda_powertools": ("functions/",),
     "api_ec2": ("api_ec2/",),
     "functions": ("functions/",),
+    "samcli": ("local/lint/sam_transform.py",),
+    "samtranslator": ("local/lint/sam_transform.py",),
+    "cloudformation_validate": ("local/lint/validate_stacks.py",),
     "local": ("local/", "bench/"),
     "bench": ("bench/",),
 }

@@ -44,7 +44,7 @@ def test_without_a_python_make_says_which_package_to_install(tmp_path: Path) -> 
 
 def test_each_locked_list_names_a_hash_for_each_package_and_no_address() -> None:
     lists = [path for folder in ("requirements", "src", "api_ec2") for path in (ROOT / folder).glob("*.txt")]
-    assert len(lists) == 8
+    assert len(lists) == 9
     for path in lists:
         text = path.read_text()
         pinned = [entry for entry in text.replace("\\\n", " ").splitlines() if "==" in entry.partition("#")[0]]
