@@ -2,9 +2,7 @@
 
 from rowferry import ledger
 from rowferry.batch import validate_batch
-from rowferry.errors import NotFound
 from rowferry.files import RunFiles
-from rowferry.tables import table_named
 from rowferry.validator import judge_at
 from runtime import Answer, BatchEvent, bucket, handler, logger, settings
 
@@ -15,12 +13,8 @@ def handle(event: BatchEvent) -> Answer:
     with ledger.session(now) as conn:
         run = ledger.read(conn, event.run)
         ledger.renew(conn, run.id, "Validate")
-    if run.dialect is None:
-        raise NotFound(f"run {run.id} has no plan")
     validator = judge_at(now.api_url, now.api_token)
-    stats = validate_batch(
-        RunFiles(bucket(now.bucket), run.id), validator, table_named(run.table), run.dialect, event.batch
-    )
+    stats = validate_batch(RunFiles(bucket(now.bucket), run.id), validator, run, event.batch)
     counts = {"batch": event.batch.batch, "read": stats.read, "valid": stats.valid, "rejected": stats.rejected}
     logger.info("validated", extra=counts)
     return {"outcome": "validated", **counts}

@@ -1,28 +1,51 @@
-"""The step Validate: one batch through the validator. Pure: the same bytes in give the same files out."""
+"""The step Validate: one batch through the validator.
+
+What was written first for a batch holds for good: a later attempt, perhaps of another release with other rules, writes
+files that nobody reads.
+"""
 
 from collections.abc import Sequence
 
-from rowferry.errors import ValidatorUnavailable
-from rowferry.files import RunFiles, Stats
+from rowferry.errors import NotFound, ValidatorUnavailable
+from rowferry.files import RunFiles, Stats, new_attempt
+from rowferry.ledger import Run
 from rowferry.parse import Dialect
 from rowferry.split import Batch
-from rowferry.tables import Table
+from rowferry.tables import Table, table_named
 from rowferry.validate import Reject
 from rowferry.validator import Judge
 
 
-def validate_batch(files: RunFiles, validator: Judge, table: Table, dialect: Dialect, batch: Batch) -> Stats:
-    """Writes the batch's valid rows, rejects, sorted keys and distinct references; answers its figures.
+def validate_batch(files: RunFiles, validator: Judge, run: Run, batch: Batch) -> Stats:
+    """Writes the batch's valid rows, rejects, sorted keys and distinct references; answers the figures that hold.
 
-    Raises: ValidatorUnavailable, StorageUnavailable: the batch as a whole can be tried again.
+    After the run's verdict nothing is validated any more.
+
+    Raises: ValidatorUnavailable, StorageUnavailable: the batch as a whole can be tried again. DeclarationChanged.
     """
-    rejects, text = _judge_chunks(files, validator, table, dialect, batch)
+    if run.dialect is None:
+        raise NotFound(f"run {run.id} has no plan")
+    table = table_named(run.table)
+    if run.verdict:
+        return files.stats(batch.batch, table)
+    rejects, text = _judge_chunks(files, validator, table, run.dialect, batch)
+    stats = _write(files, table, batch, rejects, text)
+    return stats if files.keep_stats(batch.batch, stats) else files.stats(batch.batch, table)
+
+
+def _write(files: RunFiles, table: Table, batch: Batch, rejects: Sequence[Reject], text: bytes) -> Stats:
     columns = columns_of(text, table)
     keys = list(map(int, columns[table.key]))
     in_order = sorted(keys)
     if in_order != keys:
         text = _by_key(text, keys)
-    stats = Stats(
+    attempt = new_attempt()
+    if keys:
+        files.bucket.write(files.rows_key(batch.batch, attempt), text)
+        files.write_keys(batch.batch, attempt, in_order)
+    if rejects:
+        files.write_rejects(files.rejects_key(batch.batch, attempt), rejects)
+    return Stats(
         read=batch.records,
         valid=len(keys),
         rejected=len(rejects),
@@ -30,14 +53,9 @@ def validate_batch(files: RunFiles, validator: Judge, table: Table, dialect: Dia
         high=in_order[-1] if keys else None,
         repeats=len(set(keys)) < len(keys),
         references={column.name: sorted(map(int, set(columns[column.name]))) for column in table.references},
+        attempt=attempt,
+        declared=table.declaration,
     )
-    if keys:
-        files.bucket.write(files.rows_key(batch.batch), text)
-        files.write_keys(batch.batch, in_order)
-    if rejects:
-        files.write_rejects(files.rejects_key(batch.batch), rejects)
-    files.write_stats(batch.batch, stats)
-    return stats
 
 
 def _judge_chunks(

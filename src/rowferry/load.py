@@ -42,8 +42,8 @@ def load_batch(conn: Connection, bucket: Bucket, run: Run, batch: Batch) -> Tota
     ledger.renew(conn, run.id, "Load")
     if done := ledger.batch(conn, run.id, batch.batch):
         return done.totals
-    files = RunFiles(bucket, run.id)
-    stats = files.stats(batch.batch)
+    files = RunFiles(bucket, run.id, run.manifest)
+    stats = files.stats(batch.batch, table_named(run.table))
     before = Totals(records=batch.records, rejected=stats.rejected + run.verdict.batches.get(batch.batch, 0))
     with _rows_file(files, run, batch, stats) as rows:
         if rows.count + before.rejected != batch.records:
@@ -68,7 +68,7 @@ class _Rows:
 @contextmanager
 def _rows_file(files: RunFiles, run: Run, batch: Batch, stats: Stats) -> Iterator[_Rows]:
     """The rows that are left after Reconcile, in a temporary file: PyMySQL sends LOAD DATA from a path."""
-    text = files.bucket.read_all(files.rows_key(batch.batch)) if stats.valid else b""
+    text = files.bucket.read_all(files.rows_key(batch.batch, stats.attempt)) if stats.valid else b""
     rows, references = text.split(b"\n")[:-1], stats.references
     table = table_named(run.table)
     if run.verdict and batch.batch in run.verdict.batches:

@@ -11,7 +11,7 @@ from rowferry.s3 import Bucket
 from rowferry.tables import table_of_path
 
 PARENT_GRACE = dt.timedelta(minutes=1)
-"""A file younger than this waits for parents that are missing: their file may be on its way."""
+"""A run waits so long from its start for parents that are missing: their file may be on its way."""
 
 PARENT_BOUND = dt.timedelta(hours=2)
 """How long a run waits for a parent's file that is under way: the sweep, each hour, starts what nobody announced."""
@@ -38,7 +38,7 @@ def worth_waiting(conn: Connection, bucket: Bucket, run: Run, parents: Sequence[
                 return f"{key} is under way"
     if failed:
         raise ParentNeverCame(f"{run.key} refers to rows of {failed[0]}, whose run failed; start that again first")
-    if now - run.uploaded_at < PARENT_GRACE:
+    if now - run.started_at < PARENT_GRACE:
         return f"a file of {', '.join(parents)} may be on its way"
     return None
 

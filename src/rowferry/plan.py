@@ -10,7 +10,7 @@ from typing import BinaryIO
 from rowferry import constraints, ledger, schema
 from rowferry.config import Options
 from rowferry.db import Connection
-from rowferry.errors import NotFound, Refused, SchemaDiffers
+from rowferry.errors import Conflict, NotFound, Refused, SchemaDiffers
 from rowferry.files import RunFiles
 from rowferry.ledger import Claim, Run, Verdict
 from rowferry.s3 import Bucket, Version
@@ -74,7 +74,7 @@ def plan(conn: Connection, bucket: Bucket, uploaded: Uploaded, execution: str, o
         run = ledger.read(conn, run.id)
     if run.verdict and run.verdict.gate == "refused":
         return Planned("refused", run.id, reason=run.verdict.reason)
-    files = RunFiles(bucket, run.id)
+    files = RunFiles(bucket, run.id, run.manifest)
     outcome = "planned" if run.batches else "empty"
     return Planned(outcome, run.id, run.records or 0, run.batches or 0, files.manifest, f"{files.prefix}map")
 
@@ -98,8 +98,8 @@ def _plan(conn: Connection, bucket: Bucket, run: Run) -> None:
     with bucket.read(files.input) as fp:
         limits = Limits(chunk_records=run.options.chunk_records)
         layout = split(fp, table, run.options.batch_chunks, limits)
-    files.write_manifest(layout.batches)
-    ledger.keep_plan(conn, run.id, layout.dialect, layout.records, len(layout.batches))
+    manifest = files.write_manifest(layout.batches)
+    ledger.keep_plan(conn, run.id, layout.dialect, layout.records, len(layout.batches), manifest)
 
 
 # --- the claim -------------------------------------------------------------------------------------------------------
@@ -123,32 +123,53 @@ def _claimed(conn: Connection, bucket: Bucket, uploaded: Uploaded, execution: st
             return ledger.read(conn, wanted.id)
     if candidates:
         return Planned("duplicate", ledger.run_id(bucket.name, uploaded.key, candidates[0].id))
-    if run := ledger.of_object(conn, bucket.name, uploaded.key, uploaded.etag, uploaded.version):
-        return Planned("duplicate", run)
+    if id := ledger.of_object(conn, bucket.name, uploaded.key, uploaded.etag, uploaded.version):
+        run = ledger.read(conn, id)  # its version is gone, and the run has its own copy, or else says so in words
+        if ledger.claim(conn, _claim(bucket, _version_of(run), run.table, execution, options)):
+            return ledger.read(conn, id)
+        return Planned("duplicate", id)
     return Planned("gone", reason=f"{uploaded.key} is no longer in the bucket, and no run has had it")
 
 
 def in_order(listed: Sequence[Version], stamps: Mapping[str, dt.datetime]) -> list[Version]:
-    """One object's versions, oldest first, with `modified` such that a newer one's is later, for good.
+    """One object's versions, as S3 orders them, oldest first, with `modified` such that a newer one's is later.
 
     S3 counts whole seconds, and versions that are finished are listed no more: so a version's stamp can't be its place
-    in the list. It is the first free microsecond behind the version before it, where `stamps`, those of all versions
+    in the list. It is the first free millisecond behind the version before it, where `stamps`, those of all versions
     that have had a run, are not free. A version that was listed when another got its stamp finds the same one again.
-    To be asked for after the listing: or a version that was claimed and finished between would be in neither.
+    A version that S3 puts before one that has a stamp, as it does with an upload in parts that began earlier and was
+    completed later, gets a stamp before that.
+    `stamps` are to be read after the listing: or a version that was claimed and finished between would be in neither.
     """
     taken = set(stamps.values())
     found = list[Version]()
-    for version in listed:
+    for place, version in enumerate(listed):
         stamp = stamps.get(version.id)
         if stamp is None:
-            stamp = max(version.modified, found[-1].modified + _TICK) if found else version.modified
-            while stamp in taken:
-                stamp += _TICK
+            before = found[-1].modified if found else None
+            behind = next((stamps[later.id] for later in listed[place + 1 :] if later.id in stamps), None)
+            stamp = _free_stamp(version.modified, before, behind, taken)
         found.append(replace(version, modified=stamp))
     return found
 
 
-_TICK = dt.timedelta(microseconds=1)
+def _free_stamp(
+    modified: dt.datetime, before: dt.datetime | None, behind: dt.datetime | None, taken: set[dt.datetime]
+) -> dt.datetime:
+    stamp = max(modified, before + _TICK) if before else modified
+    while stamp in taken:
+        stamp += _TICK
+    if behind is None or stamp < behind:
+        return stamp
+    stamp = before or behind - dt.timedelta(seconds=1)
+    while stamp in taken or stamp == before:
+        if behind - stamp < 2 * dt.timedelta.resolution:
+            raise Conflict("too many versions of one object have the same time; upload the file again")
+        stamp += (behind - stamp) / 2
+    return stamp
+
+
+_TICK = dt.timedelta(milliseconds=1)
 
 
 def _is_meant(version: Version, uploaded: Uploaded) -> bool:

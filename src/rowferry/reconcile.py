@@ -46,7 +46,7 @@ def reconcile(conn: Connection, bucket: Bucket, run: Run, now: dt.datetime) -> R
     ledger.renew(conn, run.id, "Reconcile")
     verdict = run.verdict
     if verdict is None:
-        look = _Look(RunFiles(bucket, run.id), table_named(run.table))
+        look = _Look(RunFiles(bucket, run.id, run.manifest), table_named(run.table))
         found = constraints.read(conn, look.table)
         if found.unfit:
             raise SchemaDiffers(f"{'; '.join(found.unfit)}; start the run again when that is put right")
@@ -158,7 +158,7 @@ class _Look:
         self.stats: list[Stats] = []
         self._values: dict[str, set[int]] = {column.name: set() for column in table.references}
         for batch in self.batches:
-            stats = files.stats(batch.batch)
+            stats = files.stats(batch.batch, table)
             for name, values in stats.references.items():
                 self._values[name].update(values)
             self.stats.append(replace(stats, references={}))  # those of all batches at once may be too many
@@ -175,7 +175,7 @@ class _Look:
         """Line, and the columns whose parent is missing with their values."""
         if not missing or not self.stats[batch.batch].valid:
             return
-        references = self.files.stats(batch.batch).references
+        references = self.files.stats(batch.batch, self.table).references
         affected = [name for name in missing if not missing[name].isdisjoint(references[name])]
         if not affected:
             return
@@ -198,8 +198,9 @@ class _Look:
 
     def lines(self, batch: Batch) -> Iterator[bytes]:
         """The batch's valid rows in normal form."""
-        if self.stats[batch.batch].valid:
-            with self.files.bucket.read(self.files.rows_key(batch.batch)) as fp:
+        stats = self.stats[batch.batch]
+        if stats.valid:
+            with self.files.bucket.read(self.files.rows_key(batch.batch, stats.attempt)) as fp:
                 yield from fp
 
     def losers(self, missing: Missing, last_wins: bool) -> "Losers":
@@ -254,7 +255,7 @@ class _Look:
 
     def _keys_by_range(self, cluster: Sequence[int]) -> Iterator[list[int]]:
         """The cluster's keys, all of one range of keys after the other, so that about a million are in memory."""
-        whole = {batch: self.files.keys(batch) for batch in cluster}
+        whole = {batch: self.files.keys(batch, self.stats[batch].attempt) for batch in cluster}
         total = sum(map(len, whole.values()))
         parts = max(1, total // 1_000_000)
         lows = [self.stats[batch].low or 0 for batch in cluster]

@@ -48,7 +48,7 @@ def summarise(conn: Connection, bucket: Bucket, run: Run, ended: Callable[[Repor
 
     Raises: BooksDoNotBalance: the run fails, its file stays where it is, its rows stay in the table.
     """
-    files = RunFiles(bucket, run.id)
+    files = RunFiles(bucket, run.id, run.manifest)
     if run.report is None:
         ledger.renew(conn, run.id, "Summarise")
         report = _end(conn, files, run)
@@ -108,7 +108,7 @@ def _books(conn: Connection, files: RunFiles, run: Run, batches: Sequence[Batch]
 
 def _withheld(files: RunFiles, run: Run, batch: Batch) -> LedgerRow:
     late = run.verdict.batches.get(batch.batch, 0) if run.verdict else 0
-    rejected = files.stats(batch.batch).rejected + late
+    rejected = files.stats(batch.batch, table_named(run.table)).rejected + late
     totals = Totals(batch.records, rejected=rejected, withheld=batch.records - rejected)
     would = run.verdict.would.get(batch.batch, Would()) if run.verdict else Would()
     return LedgerRow(batch.batch, totals, None, would)
@@ -162,10 +162,12 @@ def _names(table: Table, reject: Reject) -> Iterator[str]:
 
 
 def _all(files: RunFiles, run: Run, batches: Sequence[Batch], rows: Sequence[LedgerRow]) -> Iterator[Reject]:
+    table = table_named(run.table)
     for batch, row in zip(batches, rows, strict=True):
         if not row.totals.rejected:
             continue
-        keys = [files.rejects_key(batch.batch)] if files.stats(batch.batch).rejected else []
+        stats = files.stats(batch.batch, table)
+        keys = [files.rejects_key(batch.batch, stats.attempt)] if stats.rejected else []
         if run.verdict and batch.batch in run.verdict.batches:
             keys.append(verdict_key(run.verdict.prefix, batch.batch))
         if row.rejects_key:

@@ -94,6 +94,20 @@ class Bucket:
         with _errors_as_ours(key):
             self._client.put_object(Bucket=self.name, Key=key, Body=body)
 
+    def write_once(self, key: str, body: bytes) -> bool:
+        """Writes an object where there is none yet; answers False where there is one, which stays as it is.
+
+        An answer that was lost on the way makes S3's client ask again, and then it is False too.
+        """
+        with _errors_as_ours(key):
+            try:
+                self._client.put_object(Bucket=self.name, Key=key, Body=body, IfNoneMatch="*")
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") != "PreconditionFailed":
+                    raise
+                return False
+        return True
+
     def write_stream(self, key: str, blocks: Iterable[bytes]) -> None:
         """Blocks of any number, in parts of 8 MiB; there is no object before the last part is in."""
         with _errors_as_ours(key):
@@ -130,10 +144,12 @@ class Bucket:
                     yield _version(found, found["Key"] in withdrawn)
 
     def versions_of(self, key: str) -> list[Version]:
-        """All versions of one object, oldest first, those of the same second too."""
+        """All versions of one object in S3's own order, the current one last.
+
+        An upload in parts has its place, and its `modified`, from when it began, whenever it is completed.
+        """
         found = [version for version in self.versions(key) if version.key == key]
-        found.reverse()  # S3 lists the newest first, and counts whole seconds
-        found.sort(key=lambda version: version.modified)
+        found.reverse()  # S3 lists the newest first
         return found
 
     def copy(self, version: Version, to: str, metadata: Mapping[str, str]) -> None:

@@ -93,6 +93,16 @@ class Table:
         return tuple(column.name for column in self.columns)
 
     @cached_property
+    def declaration(self) -> str:
+        """The columns as rows in normal form have them; rules that take fewer or more values don't change it."""
+        return ", ".join(
+            f"{column.name} {column.kind.ddl}"
+            + (" key" if column.name == self.key else "")
+            + (f" of {column.parent}" if column.parent else "")
+            for column in self.columns
+        )
+
+    @cached_property
     def references(self) -> tuple[Column, ...]:
         """The columns that refer to another table."""
         return tuple(column for column in self.columns if column.parent)

@@ -11,7 +11,7 @@ from typing import Any
 from rowferry import db, ledger
 from rowferry.batch import validate_batch
 from rowferry.config import Options, Settings
-from rowferry.files import RunFiles
+from rowferry.files import RunFiles, Stats
 from rowferry.ledger import Run
 from rowferry.load import load_batch
 from rowferry.plan import Planned, Uploaded, plan
@@ -20,7 +20,7 @@ from rowferry.report import Report, summarise
 from rowferry.s3 import Bucket
 from rowferry.split import Batch
 from rowferry.tables import table_named
-from rowferry.validator import Validator
+from rowferry.validator import Judge, Validator
 
 LONG_AFTER = dt.timedelta(minutes=2)
 """By default Reconcile looks at the clock as if the upload were this old: nobody waits for parents."""
@@ -59,11 +59,12 @@ class Pipeline:
             return plan(conn, self.bucket, uploaded, execution or f"arn:{uuid.uuid4()}", chosen)
 
     def validate(self, id: str) -> None:
-        run = self.read(id)
-        assert run.dialect is not None
         validator = Validator(self.settings.api_url, self.settings.api_token)
         for batch in self.batches(id):
-            validate_batch(RunFiles(self.bucket, id), validator, table_named(run.table), run.dialect, batch)
+            self.validate_batch(self.read(id), batch, validator)
+
+    def validate_batch(self, run: Run, batch: Batch, validator: Judge) -> Stats:
+        return validate_batch(RunFiles(self.bucket, run.id), validator, run, batch)
 
     def reconcile(self, id: str, after: dt.timedelta = LONG_AFTER) -> str:
         with db.session(self.settings) as conn:
@@ -94,7 +95,7 @@ class Pipeline:
             return ledger.read(conn, id)
 
     def batches(self, id: str) -> Sequence[Batch]:
-        return list(RunFiles(self.bucket, id).batches())
+        return list(RunFiles(self.bucket, id, self.read(id).manifest).batches())
 
     def table(self, name: str) -> list[tuple[Any, ...]]:
         """A table's rows in the order of their keys; timestamps as text."""

@@ -2,11 +2,9 @@
 
 import pytest
 
-from rowferry.batch import validate_batch
 from rowferry.errors import ValidatorUnavailable
 from rowferry.files import RunFiles
 from rowferry.parse import Dialect
-from rowferry.tables import table_named
 from rowferry.validator import Judged, Validator
 from tests.integration.pipeline import Pipeline
 
@@ -25,5 +23,5 @@ def test_an_answer_about_fewer_records_than_were_sent_is_not_taken(pipeline: Pip
     (batch,) = pipeline.batches(planned.run)
     forgetful = Forgetful(pipeline.settings.api_url, pipeline.settings.api_token)
     with pytest.raises(ValidatorUnavailable, match="saw 2 records where Plan counted 3"):
-        validate_batch(RunFiles(pipeline.bucket, planned.run), forgetful, table_named("jobs"), Dialect(), batch)
+        pipeline.validate_batch(pipeline.read(planned.run), batch, forgetful)
     assert not pipeline.bucket.exists(RunFiles(pipeline.bucket, planned.run).stats_key(0))

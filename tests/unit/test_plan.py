@@ -12,8 +12,8 @@ def version(id: str) -> Version:
     return Version("raw/jobs.csv", id, "etag", 1, SECOND)
 
 
-def at(microsecond: int) -> dt.datetime:
-    return SECOND + dt.timedelta(microseconds=microsecond)
+def at(millisecond: int) -> dt.datetime:
+    return SECOND + dt.timedelta(milliseconds=millisecond)
 
 
 def test_a_version_is_stamped_behind_those_before_it_whatever_has_gone_meanwhile() -> None:
@@ -23,3 +23,13 @@ def test_a_version_is_stamped_behind_those_before_it_whatever_has_gone_meanwhile
     claimed = {"c": stamps["c"]}
     assert [one.modified for one in in_order([version("c"), version("d")], claimed)] == [at(2), at(3)], "a, b deleted"
     assert [one.modified for one in in_order([version("a"), version("b")], claimed)] == [at(0), at(1)], "c finished"
+
+
+def test_a_version_that_began_in_the_same_second_and_was_completed_later_keeps_its_place() -> None:
+    claimed = {"b": at(0)}
+    listed = [version("a"), version("a2"), version("b"), version("c")]
+    found = [one.modified for one in in_order(listed, claimed)]
+    assert found == sorted(set(found)), "each is later than the one before it"
+    assert found[2:] == [at(0), at(1)]
+    claimed |= {"a": found[0], "c": found[3]}
+    assert [one.modified for one in in_order(listed, claimed)] == found, "whichever was claimed meanwhile"

@@ -268,6 +268,7 @@ STEPS: tuple[Step, ...] = (
     Step("runs, batches, jobs and table locks", create_tables(_RUNS, _BATCHES, _JOBS, _LOCKS)),
     Step("what each execution of a run came to", create_tables(_ATTEMPTS, _FIRST_ATTEMPTS)),
     Step("runs that a person asked to start again", add_columns("rowferry_runs", {"asked_at": "DATETIME(6) NULL"})),
+    Step("which manifest a run's plan stands on", add_columns("rowferry_runs", {"manifest": "VARCHAR(255) NULL"})),
 )
 
 TABLES = tuple(f"rowferry_{name}" for name in ("schema", "runs", "batches", "attempts", "jobs", "turns"))

@@ -48,7 +48,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Run:
-    """A row of rowferry_runs. `records`, `batches` and `dialect` are there after Plan, `verdict` after Reconcile."""
+    """A row of rowferry_runs. `records`, `batches` and `dialect` are there after Plan, `verdict` after Reconcile.
+
+    `manifest`: its key; None before Plan, and of a run that an earlier release planned.
+    """
 
     id: str
     bucket: str
@@ -66,6 +69,7 @@ class Run:
     dialect: Dialect | None
     records: int | None
     batches: int | None
+    manifest: str | None
     verdict: Verdict | None
     report: Mapping[str, Any] | None
     started_at: dt.datetime

@@ -205,6 +205,7 @@ NAMES = [
     "dialect",
     "records",
     "batches",
+    "manifest",
     "verdict",
     "report",
     "started_at",
@@ -234,6 +235,7 @@ def run_of(row: Row) -> Run:
         dialect=Dialect(dialect["delimiter"], tuple(dialect["columns"])) if dialect else None,
         records=row["records"],
         batches=row["batches"],
+        manifest=row["manifest"],
         verdict=_verdict(verdict) if verdict else None,
         report=json.loads(row["report"]) if row["report"] else None,
         started_at=_utc(row["started_at"]),
@@ -252,11 +254,12 @@ def _verdict(stored: dict[str, Any]) -> Verdict:
     return Verdict(**stored, batches=batches, would=would)
 
 
-def keep_plan(conn: Connection, id: str, dialect: Dialect, records: int, batches: int) -> None:
-    """Writes what Plan found; what was written first stays."""
+def keep_plan(conn: Connection, id: str, dialect: Dialect, records: int, batches: int, manifest: str) -> None:
+    """Writes what Plan found; what was written first stays, and names the manifest that belongs to it."""
     sql = """
-        UPDATE rowferry_runs SET dialect = %s, records = %s, batches = %s WHERE id = %s AND records IS NULL"""
-    db.run(conn, sql, (json.dumps(asdict(dialect)), records, batches, id))
+        UPDATE rowferry_runs SET dialect = %s, records = %s, batches = %s, manifest = %s
+        WHERE id = %s AND records IS NULL"""
+    db.run(conn, sql, (json.dumps(asdict(dialect)), records, batches, manifest, id))
 
 
 def keep_verdict(conn: Connection, id: str, verdict: Verdict) -> Verdict:
