@@ -16,7 +16,7 @@ from tests.chaos.files import File
 from tests.chaos.proxies import HttpFault, Trap, answer
 
 STEPS = {  # a function at work shows itself by an S3 request of its own
-    "Plan": lambda line: line.startswith("PUT") and "/batches.jsonl" in line,
+    "Plan": lambda line: line.startswith("PUT") and "/batches-" in line,
     "Validate": lambda line: line.startswith("PUT") and "/valid/" in line,
     "Reconcile": lambda line: line.startswith("GET") and "/valid/" in line and ".json" in line,
     "Load": lambda line: line.startswith("GET") and ".tsv" in line,
