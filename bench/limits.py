@@ -5,16 +5,15 @@
 Each step runs in a process of its own against a real MySQL server, which holds the parents only; work files lie in a
 folder that stands in for the bucket, so S3's time is not in it. What Validate leaves is written here, 25,000 records to
 a batch. `--rejected`: the share of records that Validate has rejected. `--quoted`: a line feed within quotes in each
-record, the slowest that Plan reads. Seconds are of the processor; memory is the process's most, with 60 MB of Python
-and libraries in it.
+record, the slowest that Plan reads. Seconds are of the processor; memory is the process's most (Linux), with some
+60 MB of Python and libraries in it.
 """
 
 import argparse
 import datetime as dt
 import io
 import random
-import resource
-import sys
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +28,7 @@ from rowferry.batch import _write
 from rowferry.config import Options, Settings
 from rowferry.files import RunFiles
 from rowferry.ledger import Claim, LedgerRow, Totals
+from rowferry.parse import Dialect
 from rowferry.reconcile import reconcile
 from rowferry.report import summarise
 from rowferry.s3 import Bucket, Version
@@ -108,15 +108,14 @@ def main() -> None:
         id = _prepare(settings, Folder(Path(name) / "bucket"), given)
         for step in (_plan, _reconcile, _summarise):
             with get_context("spawn").Pool(1) as pool:
-                print(
-                    step.__name__[1:], *pool.apply(_measured, (step, settings, Path(name) / "bucket", id)), flush=True
-                )
+                found = pool.apply(_measured, (step, settings, Path(name) / "bucket", id))
+                print(f"{step.__name__[1:]}: {found}", flush=True)
 
 
 def _measured(act: Callable[[Settings, Bucket, str], object], settings: Settings, path: Path, id: str) -> str:
     began, began_wall = time.process_time(), time.monotonic()
     said = act(settings, Folder(path), id)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024)
+    most = int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) / 1024
     spent = time.process_time() - began
     return f"{spent:.1f} s, {time.monotonic() - began_wall:.1f} s with waiting, {most:.0f} MB, {said}"
 
@@ -163,9 +162,7 @@ def _prepare(settings: Settings, bucket: Folder, given: argparse.Namespace) -> s
         ledger.claim(conn, claim)
         files = RunFiles(bucket, id)
         batches = list(_batches(files, keys, given.rejected, given.quoted))
-        with bucket.read(files.input) as fp:
-            dialect = split(io.BytesIO(fp.read(1000).rpartition(b"\n")[0]), TABLE, 1).dialect
-        ledger.keep_plan(conn, id, dialect, len(keys), len(batches), files.write_manifest(batches))
+        ledger.keep_plan(conn, id, Dialect(), len(keys), len(batches), files.write_manifest(batches))
     return id
 
 
