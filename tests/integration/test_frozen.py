@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import httpx
@@ -15,6 +14,7 @@ from local.mysql import MySQLServer
 from rowferry import db, ledger
 from rowferry.config import Settings
 from rowferry.errors import DatabaseUnavailable
+from tests.integration.freezing import freeze, frozen
 from tests.integration.serving import BEARER, served
 
 
@@ -29,15 +29,6 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLServer
 def own(own_server: MySQLServer) -> Settings:
     """For tests: a second of patience for each answer."""
     return replace(Settings.from_env(own_server.environment()), connect_seconds=1, answer_seconds=1)
-
-
-@contextmanager
-def frozen(server: MySQLServer) -> Iterator[None]:
-    os.kill(server.process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(server.process.pid, signal.SIGCONT)
 
 
 @dataclass
@@ -116,7 +107,7 @@ def test_whatever_is_under_way_gives_up_in_bounded_time(
     pid = own_server.process.pid
     try:
         with Clock() as clock, pytest.raises(DatabaseUnavailable):
-            act(own, lambda: os.kill(pid, signal.SIGSTOP))
+            act(own, lambda: freeze(pid))
     finally:
         os.kill(pid, signal.SIGCONT)
     assert clock.seconds < 10
