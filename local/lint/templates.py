@@ -23,6 +23,11 @@ VALIDATE_EXEMPTIONS = (
         "2008-10-17; what came later is policy variables, and the template uses none",
         "__pf_absent",
     ),
+    Exemption(
+        "pf-sfn-asl-jsonpath-syntax",
+        "A Fail state's CausePath may be an intrinsic function, as AWS's guide to the Fail state says",
+        "CausePath 'States.Format(",
+    ),
     Exemption("W9003", "Parameters and mappings hold text, which CloudFormation turns into the type asked for"),
     Exemption("W9013", "The account is that of the made-up parameters; cfn-lint looks at the template without them"),
 )
