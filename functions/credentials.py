@@ -4,24 +4,33 @@ It runs outside the VPC, where it can read the secrets and answer; BootstrapFunc
 function has the administrator's password in its environment.
 """
 
+import hashlib
 import json
 import os
 import time
 from typing import Literal
 
 import urllib3
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from rowferry.credentials import call_with_credentials, read_credentials
+from rowferry.credentials import call_and_wait, read_credentials
 from runtime import Answer, ends, handler, logger
 
 
 class Secrets(BaseModel):
-    """The properties that are read: ARNs. Others are there to make CloudFormation ask again."""
+    """The properties that are read: ARNs. All of them together name what is deployed."""
+
+    model_config = ConfigDict(extra="allow")
 
     admin: str = Field(alias="AdminSecret")
     app: str = Field(alias="AppSecret")
     reporting: str = Field(alias="BiSecret")
+
+    @property
+    def release(self) -> str:
+        """The same for the same properties: where a deploy is rolled back, those of the one before come again."""
+        told = json.dumps(self.model_dump(), sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 class Request(BaseModel):
@@ -58,7 +67,8 @@ def carry_out(event: Request) -> str:
     secrets = event.secrets
     try:
         credentials = read_credentials(secrets.admin, secrets.app, secrets.reporting)
-        answer = call_with_credentials(os.environ["BOOTSTRAP_FUNCTION"], credentials, ends() - time.monotonic())
+        event_for_it = {"credentials": dict(credentials), "release": secrets.release}
+        answer = call_and_wait(os.environ["BOOTSTRAP_FUNCTION"], event_for_it, ends() - time.monotonic())
         return "" if answer["outcome"] == "done" else str(answer["reason"])[:1_000]
     except Exception as error:  # whatever it is: a stack that is not answered hangs for as long as an hour
         logger.exception("the database could not be made ready")

@@ -48,7 +48,7 @@ def _secret(client: Any, arn: str) -> Mapping[str, str]:
     return {name: str(held[name]) for name in ("username", "password")}
 
 
-def call_with_credentials(function: str, credentials: Credentials, seconds: float) -> Mapping[str, Any]:
+def call_and_wait(function: str, event: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
     """Waits for the function's answer. An error that it raised comes back as `failed` with its words.
 
     `seconds` is longer than the function may run. There is no second try by the client: it would make a second call.
@@ -56,9 +56,7 @@ def call_with_credentials(function: str, credentials: Credentials, seconds: floa
     """
     patient = Config(connect_timeout=10, read_timeout=seconds, retries={"total_max_attempts": 1}, tcp_keepalive=True)
     try:
-        called = boto3.client("lambda", config=patient).invoke(
-            FunctionName=function, Payload=json.dumps({"credentials": dict(credentials)})
-        )
+        called = boto3.client("lambda", config=patient).invoke(FunctionName=function, Payload=json.dumps(event))
         answer = json.loads(called["Payload"].read())
     except (BotoCoreError, ClientError, ValueError) as error:
         raise CredentialsUnavailable(f"{function} gave no answer: {error}") from error

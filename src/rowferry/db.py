@@ -99,10 +99,14 @@ class BreaksConstraint(DatabaseError):
         return self.code == "not_unique" and self.constraint == "PRIMARY"
 
 
+class LoginRefused(DatabaseUnavailable):
+    """The password is not the user's. It may be in a moment: a deploy changes users and functions one after another."""
+
+
 def connect(settings: Settings) -> Connection:
     """A session of its own; the caller closes it. Where all connections are taken it waits for one, `patience` seconds.
 
-    Raises: DatabaseUnavailable; DatabaseError for a wrong password, name or certificate; SettingError.
+    Raises: DatabaseUnavailable, LoginRefused among it; DatabaseError for a wrong name or certificate; SettingError.
     """
     deadline = time.monotonic() + settings.patience
     while True:
@@ -321,6 +325,11 @@ def _ours(error: pymysql.err.MySQLError) -> RowferryError:
     cause = getattr(error, "original_exception", None)
     if isinstance(cause, ssl.SSLCertVerificationError):  # not "out of reach": trying again changes nothing
         return DatabaseError(f"the database's certificate is not accepted: {cause}")
+    if code == ER.ACCESS_DENIED_ERROR:
+        words = (
+            "while a deploy changes passwords this passes; if it does not, deploy again with another CredentialsVersion"
+        )
+        return LoginRefused(f"the database refuses the login (MySQL error {code}): {error.args[-1]}; {words}")
     if code in _CONTENTION:
         return Contention(f"the database asks for another try (MySQL error {code})")
     if code in _BREAKS:

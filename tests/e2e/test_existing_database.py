@@ -37,6 +37,10 @@ class Existing:
         found = client.describe_stack_resources(StackName=STACK)["StackResources"]
         return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in found}
 
+    def status(self) -> str:
+        client = boto3.client("cloudformation", **self.options)
+        return str(client.describe_stacks(StackName=STACK)["Stacks"][0]["StackStatus"])
+
     def settings(self, function: str = "LoadFunction") -> Settings:
         client = boto3.client("lambda", **self.options)
         found = client.get_function_configuration(FunctionName=self.resources()[function])
@@ -132,4 +136,26 @@ def test_another_credentials_version_changes_all_passwords_and_the_old_ones_last
     assert new.db_password != old.db_password
     assert new_reader.db_password != old_reader.db_password
     for settings in (old, old_reader, new, new_reader):
+        db.connect(settings).close()
+
+
+def test_a_deploy_that_a_table_stops_is_rolled_back_and_functions_have_passwords_that_are_good(
+    existing: Existing,
+) -> None:
+    mysql = existing.world.stack.mysql
+    assert mysql
+    admin = replace(existing.settings(), db_user=ADMIN, db_password=mysql.admin_password)
+    with db.session(admin) as conn:
+        db.run(conn, "ALTER TABLE jobs RENAME COLUMN name TO title")
+        existing.parameters["CredentialsVersion"] = "3"
+        with pytest.raises(LocalError):
+            existing.deploy()
+        assert existing.status() == "UPDATE_ROLLBACK_COMPLETE"
+        for function in ("PlanFunction", "LoadFunction", "SweepFunction", "BackupFunction"):
+            db.connect(existing.settings(function)).close()
+        db.run(conn, "ALTER TABLE jobs RENAME COLUMN title TO name")
+    existing.parameters["CredentialsVersion"] = "4"
+    existing.deploy()
+    assert existing.status() == "UPDATE_COMPLETE"
+    for settings in (existing.settings(), existing.reader()):
         db.connect(settings).close()

@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 
 import pytest
@@ -13,7 +13,7 @@ from local.mysql import ADMIN, MySQLServer
 from rowferry import db, schema
 from rowferry.bootstrap import APP_CONNECTIONS, BI_CONNECTIONS, TablesDiffer, bootstrap
 from rowferry.config import BootstrapSettings, Settings
-from rowferry.db import Connection
+from rowferry.db import Connection, LoginRefused
 from rowferry.errors import DatabaseError, DatabaseUnavailable
 
 NAME = "row_ferry"  # in a GRANT, _ stands for any character
@@ -152,30 +152,6 @@ def test_rights_that_somebody_added_are_taken_back(wanted: BootstrapSettings, ad
     assert accounts(administrator) == before
 
 
-def test_after_a_new_password_the_old_one_is_good_until_the_next_time(wanted: BootstrapSettings) -> None:
-    bootstrap(wanted)
-    old, new = wanted.app, replace(wanted.app, db_password="another")
-    bootstrap(replace(wanted, app=new))
-    for settings in (old, new):
-        db.connect(settings).close()
-    bootstrap(replace(wanted, app=new))
-    db.connect(new).close()
-    with pytest.raises(DatabaseError, match="1045"):
-        db.connect(old)
-
-
-def test_a_deploy_that_is_rolled_back_leaves_the_former_password_and_the_new_one_good(
-    wanted: BootstrapSettings,
-) -> None:
-    """Functions that were updated already go on until they are rolled back too."""
-    bootstrap(wanted)
-    new = replace(wanted.app, db_password="another")
-    bootstrap(replace(wanted, app=new))
-    bootstrap(wanted)
-    for settings in (wanted.app, new):
-        db.connect(settings).close()
-
-
 def test_columns_that_nobody_declared_are_left_alone(wanted: BootstrapSettings, administrator: Settings) -> None:
     """A column is added to the table before the release that declares it, and stays when that is rolled back."""
     bootstrap(wanted)
@@ -210,3 +186,80 @@ def test_a_database_that_does_not_answer_yet_is_waited_for(wanted: BootstrapSett
         opened.set()
         opening.join()
     db.connect(wanted.app).close()
+
+
+# --- passwords while a stack is updated, and when an update is rolled back
+
+
+def with_passwords(wanted: BootstrapSettings, password: str) -> BootstrapSettings:
+    return replace(wanted, app=replace(wanted.app, db_password=password), bi_password=f"{password} for reports")
+
+
+def good(wanted: BootstrapSettings, *passwords: str) -> list[str]:
+    """Those of the passwords with which both users can log in."""
+    found = []
+    for one in (with_passwords(wanted, password) for password in passwords):
+        with suppress(LoginRefused):
+            db.connect(one.app).close()
+            db.connect(replace(one.app, db_user=one.bi_user, db_password=one.bi_password)).close()
+            found.append(one.app.db_password)
+    return found
+
+
+PASSWORDS = ("first", "second", "third")
+
+
+def test_after_a_new_password_the_old_one_is_good_until_the_next_new_one(wanted: BootstrapSettings) -> None:
+    for password, both in (("first", ["first"]), ("second", ["first", "second"]), ("third", ["second", "third"])):
+        bootstrap(with_passwords(wanted, password))
+        assert good(wanted, *PASSWORDS) == both
+
+
+def test_what_is_repeated_with_the_same_password_leaves_the_old_one_good(wanted: BootstrapSettings) -> None:
+    """Lambda calls the function again where its answer was lost; another layer has it called with the next deploy."""
+    for password in ("first", "second", "second", "second"):
+        bootstrap(with_passwords(wanted, password))
+    assert good(wanted, *PASSWORDS) == ["first", "second"]
+
+
+def test_a_deploy_that_a_table_stops_changes_no_password_and_its_rollback_leaves_functions_with_theirs(
+    wanted: BootstrapSettings, administrator: Settings
+) -> None:
+    bootstrap(with_passwords(wanted, "first"))
+    with db.session(replace(administrator, db_name=NAME)) as conn:
+        db.run(conn, "ALTER TABLE jobs RENAME COLUMN name TO title")
+        with pytest.raises(TablesDiffer):
+            bootstrap(with_passwords(wanted, "second"))
+        assert good(wanted, *PASSWORDS) == ["first"]
+        db.run(conn, "ALTER TABLE jobs RENAME COLUMN title TO name")
+    bootstrap(with_passwords(wanted, "first"))
+    assert good(wanted, *PASSWORDS) == ["first"]
+
+
+def test_a_rollback_that_gives_the_old_password_again_leaves_the_one_between_good(wanted: BootstrapSettings) -> None:
+    for password in ("first", "second", "first"):
+        bootstrap(with_passwords(wanted, password))
+    assert good(wanted, *PASSWORDS) == ["first", "second"]
+    bootstrap(with_passwords(wanted, "third"))
+    assert good(wanted, *PASSWORDS) == ["first", "third"]
+
+
+def test_a_password_that_somebody_has_changed_by_hand_is_put_right(
+    wanted: BootstrapSettings, administrator: Settings
+) -> None:
+    bootstrap(with_passwords(wanted, "first"))
+    with db.session(administrator) as conn:
+        db.run(conn, "ALTER USER app IDENTIFIED BY 'second'")
+    bootstrap(with_passwords(wanted, "first"))
+    assert good(wanted, "first") == ["first"]
+
+
+def test_a_user_whose_connections_are_all_taken_keeps_its_password(wanted: BootstrapSettings) -> None:
+    for password in ("first", "second"):
+        bootstrap(with_passwords(wanted, password))
+    one = with_passwords(wanted, "second")
+    with ExitStack() as held:
+        for _ in range(APP_CONNECTIONS):
+            held.enter_context(db.session(one.app))
+        bootstrap(one)
+    assert good(wanted, *PASSWORDS) == ["first", "second"]

@@ -140,6 +140,16 @@ def test_a_failure_that_passes_is_an_exception(functions: Functions, monkeypatch
     assert type(caught.value).__name__ == "DatabaseUnavailable", "the state machine knows it by this name"
 
 
+def test_a_password_that_is_not_the_users_yet_is_an_exception_too(
+    functions: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a run outlives the moment of a deploy, or of its rollback, in which users and functions differ."""
+    functions.plan()
+    monkeypatch.setenv("DB_PASSWORD", "another")
+    with pytest.raises(DatabaseUnavailable, match="1045"):
+        functions.call("reconcile")
+
+
 def test_a_setting_that_is_missing_is_named(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DB_HOST")
     assert functions.call("turn")["reason"] == "SettingError: the environment variable DB_HOST is missing"
