@@ -155,6 +155,7 @@ class Campaign:
         deadline = time.monotonic() + allowed
         for thread in hurting:
             thread.join(allowed)
+        _insist(self.arena.give_rights)  # as where the server was away when a fault wanted to
         heal_at = time.monotonic() + 6
         sweep_at = heal_at + 6
         for restart in range(RESTARTS):

