@@ -72,8 +72,8 @@ def test_a_run_that_is_given_up_ends_its_execution_and_is_started_no_more(world:
     assert world.end_of(execution)["status"] == "FAILED"
     cause = world.states.describe_execution(executionArn=execution)["cause"]
     assert cause == (
-        "RunAbandoned: the run of raw/hired_employees.csv was given up, and nothing more of it is done: abandoned:"
-        " wrong file; nothing of it is in the table"
+        "raw/hired_employees.csv: RunAbandoned: the run of raw/hired_employees.csv was given up, and nothing more of it"
+        " is done: abandoned: wrong file; nothing of it is in the table"
     )
     assert world.rows("SELECT status, turn FROM rowferry_runs") == [("abandoned", None)]
     assert world.sweep(older_than_minutes=0)["output"]["events"] == []
