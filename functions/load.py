@@ -11,6 +11,6 @@ from runtime import Answer, BatchEvent, bucket, handler, logger, settings
 def handle(event: BatchEvent) -> Answer:
     now = settings()
     with ledger.session(now) as conn:
-        totals = load_batch(conn, bucket(now.bucket), ledger.read(conn, event.run), event.batch)
+        totals = load_batch(conn, bucket(now.bucket), ledger.held(conn, event.run, event.execution), event.batch)
     logger.info("loaded", extra={"batch": event.batch.batch, **asdict(totals)})
     return {"outcome": "loaded", "batch": event.batch.batch, **asdict(totals)}

@@ -12,6 +12,7 @@ from runtime import Answer, RunEvent, bucket, handler, logger, settings
 def handle(event: RunEvent) -> Answer:
     now = settings()
     with ledger.session(now) as conn:
-        reconciled = reconcile(conn, bucket(now.bucket), ledger.read(conn, event.run), dt.datetime.now(dt.UTC))
+        run = ledger.held(conn, event.run, event.execution)
+        reconciled = reconcile(conn, bucket(now.bucket), run, dt.datetime.now(dt.UTC))
     logger.info("reconciled", extra=asdict(reconciled))
     return asdict(reconciled)

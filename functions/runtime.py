@@ -39,11 +39,16 @@ metrics = Metrics()
 
 
 class RunEvent(BaseModel):
-    """Names a run; whatever else the state machine passes along is not read."""
+    """Names a run; whatever else the state machine passes along is not read.
+
+    `execution`: whose step this is, of a Map's child its parent's. An execution that was left behind must not touch the
+    run of its successor. None: started by a release whose events did not name it.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
     run: str
+    execution: str | None = None
 
 
 class BatchEvent(RunEvent):
@@ -131,7 +136,8 @@ def _answer(model: type[Event], act: Callable[[Event], Answer], event: Mapping[s
 def _note(event: BatchEvent, reason: str, lasting: bool) -> None:
     """Leaves word in the run's row: of a Map whose child failed Step Functions says that it failed, and not why."""
     with suppress(RowferryError), ledger.session(settings()) as conn:
-        ledger.note(conn, event.run, f"batch {event.batch.batch}: {reason}"[:2_000], lasting)
+        run = ledger.held(conn, event.run, event.execution)
+        ledger.note(conn, run, f"batch {event.batch.batch}: {reason}"[:2_000], lasting)
 
 
 def _failed(reason: str, start_again: bool = False) -> Answer:

@@ -10,7 +10,7 @@ from runtime import Answer, RunEvent, bucket, count, handler, logger, settings
 def handle(event: RunEvent) -> Answer:
     now = settings()
     with ledger.session(now) as conn:
-        report = summarise(conn, bucket(now.bucket), ledger.read(conn, event.run), counted)
+        report = summarise(conn, bucket(now.bucket), ledger.held(conn, event.run, event.execution), counted)
     logger.info("summarised", extra={"report": report})
     return {"outcome": "summarised", "report": report}
 

@@ -9,9 +9,9 @@ from runtime import Answer, RunEvent, handler, logger, settings
 @handler(RunEvent)
 def handle(event: RunEvent) -> Answer:
     with ledger.session(settings()) as conn:
-        run = ledger.read(conn, event.run)
-        ledger.renew(conn, run.id, "Turn")
+        run = ledger.held(conn, event.run, event.execution)
+        ledger.renew(conn, run, "Turn")
         turn = ledger.take_turn(conn, run)
-        ledger.note(conn, run.id, f"waits for {turn.ahead}" if turn.ahead else None)
+        ledger.note(conn, run, f"waits for {turn.ahead}" if turn.ahead else None)
     logger.info("turn", extra=asdict(turn))
     return asdict(turn)

@@ -11,8 +11,8 @@ from runtime import Answer, BatchEvent, bucket, handler, logger, settings
 def handle(event: BatchEvent) -> Answer:
     now = settings()
     with ledger.session(now) as conn:
-        run = ledger.read(conn, event.run)
-        ledger.renew(conn, run.id, "Validate")
+        run = ledger.held(conn, event.run, event.execution)
+        ledger.renew(conn, run, "Validate")
     validator = judge_at(now.api_url, now.api_token)
     stats = validate_batch(RunFiles(bucket(now.bucket), run.id), validator, run, event.batch)
     counts = {"batch": event.batch.batch, "read": stats.read, "valid": stats.valid, "rejected": stats.rejected}

@@ -39,7 +39,7 @@ def load_batch(conn: Connection, bucket: Bucket, run: Run, batch: Batch) -> Tota
     """
     if run.verdict is None or run.verdict.gate != "open" or run.kind != "load":
         raise BooksDoNotBalance(f"run {run.id} may not load: its gate is not open")
-    ledger.renew(conn, run.id, "Load")
+    ledger.renew(conn, run, "Load")
     if done := ledger.batch(conn, run.id, batch.batch):
         return done.totals
     files = RunFiles(bucket, run.id, run.manifest)

@@ -94,7 +94,7 @@ def _plan(conn: Connection, bucket: Bucket, run: Run) -> None:
     if misfits := [*schema.misfits(conn, table), *constraints.read(conn, table).unfit]:
         raise SchemaDiffers(f"{'; '.join(misfits)}; start the run again when that is put right")
     files = RunFiles(bucket, run.id)
-    _take_copy(bucket, run, files, lambda: ledger.renew(conn, run.id, "Plan"))
+    _take_copy(bucket, run, files, lambda: ledger.renew(conn, run, "Plan"))
     with bucket.read(files.input) as fp:
         limits = Limits(chunk_records=run.options.chunk_records)
         layout = split(fp, table, run.options.batch_chunks, limits)

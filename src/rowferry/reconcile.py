@@ -43,7 +43,7 @@ class Reconciled:
 
 def reconcile(conn: Connection, bucket: Bucket, run: Run, now: dt.datetime) -> Reconciled:
     """Raises: ParentNeverCame, SchemaDiffers: the run fails and its file stays in raw/, to be started again."""
-    ledger.renew(conn, run.id, "Reconcile")
+    ledger.renew(conn, run, "Reconcile")
     verdict = run.verdict
     if verdict is None:
         look = _Look(RunFiles(bucket, run.id, run.manifest), table_named(run.table))
@@ -52,18 +52,18 @@ def reconcile(conn: Connection, bucket: Bucket, run: Run, now: dt.datetime) -> R
             raise SchemaDiffers(f"{'; '.join(found.unfit)}; start the run again when that is put right")
         if found.unique and (ahead := ledger.ahead_in_table(conn, run)):
             words = f"{ahead} is loaded first, as {run.table} has a unique index besides its key"
-            ledger.renew(conn, run.id, "Wait for table")
-            ledger.note(conn, run.id, words)
+            ledger.renew(conn, run, "Wait for table")
+            ledger.note(conn, run, words)
             return Reconciled("wait", words, ledger.patience(run, now))
         missing = look.missing_parents(conn)
         parents = sorted({str(column.parent) for column in look.table.references if column.name in missing})
         if parents and (reason := worth_waiting(conn, bucket, run, parents, now)):
-            ledger.renew(conn, run.id, "Wait for parents")
-            ledger.note(conn, run.id, reason)
+            ledger.renew(conn, run, "Wait for parents")
+            ledger.note(conn, run, reason)
             return Reconciled("wait", reason, ledger.patience(run, now))
         if parents:  # what was under way at the first look may have ended since: nothing is now, so this look holds
             missing = look.missing_parents(conn)
-        ledger.note(conn, run.id, None)
+        ledger.note(conn, run, None)
         verdict = ledger.keep_verdict(conn, run.id, _verdict(conn, run, look, missing, found))
     return Reconciled("load" if verdict.gate == "open" and run.kind == "load" else "withhold", verdict.reason)
 
@@ -86,7 +86,7 @@ def _verdict(conn: Connection, run: Run, look: "_Look", missing: "Missing", foun
     else:
         losers = look.losers(missing, run.options.on_conflict == "update")
     for batch in look.batches:
-        ledger.renew(conn, run.id, "Reconcile")
+        ledger.renew(conn, run, "Reconcile")
         if rejects := list(_rejects(look, run.dialect or Dialect(), batch, missing, losers)):
             look.files.write_rejects(verdict_key(prefix, batch.batch), rejects)
             counts[batch.batch] = len(rejects)
@@ -302,7 +302,7 @@ def _checked(conn: Connection, run: Run, look: "_Look", verdict: Verdict) -> Ver
     """The verdict with what loading would do to each batch's rows, and the rejects that only loading would find."""
     would, counts = dict[int, Would](), dict(verdict.batches)
     for batch in look.batches:
-        ledger.renew(conn, run.id, "Reconcile")
+        ledger.renew(conn, run, "Reconcile")
         place = verdict_key(verdict.prefix, batch.batch)
         rejects = list(look.files.rejects(place)) if batch.batch in counts else []
         out = {reject.line for reject in rejects}

@@ -50,7 +50,7 @@ def summarise(conn: Connection, bucket: Bucket, run: Run, ended: Callable[[Repor
     """
     files = RunFiles(bucket, run.id, run.manifest)
     if run.report is None:
-        ledger.renew(conn, run.id, "Summarise")
+        ledger.renew(conn, run, "Summarise")
         report = _end(conn, files, run)
         if ledger.finish(conn, run.id, report["status"], report["reason"], report):
             ended(report)

@@ -16,11 +16,12 @@ from rowferry.parse import Dialect
 from rowferry.tables import table_named
 from rowferry.validate import CHUNK_MEDIA_TYPE, REJECT, Reject, validate_bytes
 
-_BUSY = {408, 425, 429}
+_PASSING = {401, 408, 425, 429}
+"""401 too: while the token is being replaced, functions and API hold different ones for minutes."""
 
 
 class ValidatorRefuses(Never):
-    """The API says 4xx to a chunk that Plan made: a version or a token does not fit."""
+    """The API says 4xx to a chunk that Plan made: a version does not fit, or its token may not validate."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,6 @@ class Validator:
             raise ValidatorUnavailable(f"the validator API is out of reach: {type(error).__name__}") from error
         if answer.status == 200:
             return answer.data
-        if 400 <= answer.status < 500 and answer.status not in _BUSY:
+        if 400 <= answer.status < 500 and answer.status not in _PASSING:
             raise ValidatorRefuses(f"the validator API refuses a chunk: HTTP {answer.status}")
         raise ValidatorUnavailable(f"the validator API answered HTTP {answer.status}")

@@ -208,7 +208,7 @@ def api_drops_requests(round: Round) -> int:
 
 def api_refuses_the_token(round: Round) -> int:
     """A failure that lasts."""
-    _api(round, HttpFault("status", times=1, answer=answer(401, b"{}", b"application/json")))
+    _api(round, HttpFault("status", times=1, answer=answer(403, b"{}", b"application/json")))
     return 0
 
 

@@ -12,6 +12,7 @@ from rowferry import db
 from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.s3 import Bucket
+from tests.integration.calls import Functions, functions_environment
 from tests.integration.declared import UNIQUE_NAMES, Reading, altered, declared
 from tests.integration.pipeline import Pipeline
 from tests.integration.serving import TOKEN, served
@@ -110,3 +111,9 @@ def vault(settings: Settings, bucket: Bucket) -> Vault:
 @pytest.fixture
 def pipeline(settings: Settings, bucket: Bucket) -> Pipeline:
     return Pipeline(settings, bucket)
+
+
+@pytest.fixture
+def functions(pipeline: Pipeline, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
+    with functions_environment(settings, monkeypatch):
+        yield Functions(pipeline)

@@ -74,8 +74,8 @@ def test_a_batchs_lasting_failure_is_not_forgotten_for_a_passing_one_after_it(
 ) -> None:
     uploaded = claimed(pipeline)
     id = ledger.run_id(pipeline.bucket.name, uploaded.key, str(uploaded.version))
-    ledger.note(conn, id, "batch 0: ValidatorRefuses: HTTP 401", lasting=True)
-    ledger.note(conn, id, "batch 1: DatabaseUnavailable: gone", lasting=False)
+    ledger.note(conn, ledger.read(conn, id), "batch 0: ValidatorRefuses: HTTP 403", lasting=True)
+    ledger.note(conn, ledger.read(conn, id), "batch 1: DatabaseUnavailable: gone", lasting=False)
     ledger.fail(conn, "arn:first", "States.ExceedToleratedFailureThreshold", lasting=False)
     assert found(pipeline, conn) == []
 

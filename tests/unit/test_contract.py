@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from rowferry.config import BootstrapSettings, Options, Settings
+from tests.support.machines import states
 from tests.unit.template_file import read_template
 
 ROOT = Path(__file__).parents[2]
@@ -163,33 +163,6 @@ def test_cfn_lint_would_find_a_fault_in_the_state_machine(machine: str, tmp_path
     path.write_text(json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Machine": raw}}))
     run = subprocess.run([CFN_LINT, "--regions", "us-east-1", "--", path], capture_output=True, text=True, check=False)
     assert "E3601" in run.stdout
-
-
-def states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, state in machine["States"].items():
-        yield name, state
-        if "ItemProcessor" in state:
-            yield from states(state["ItemProcessor"])
-
-
-def test_each_task_is_tried_again_for_an_hour_and_each_failure_is_recorded(machine: str) -> None:
-    definition = substituted(machine)
-    for name, state in states(definition):
-        if state["Type"] != "Task":
-            continue
-        later, other = state["Retry"]
-        assert {"DatabaseUnavailable", "Contention", "ValidatorUnavailable", "StorageUnavailable"} <= set(
-            later["ErrorEquals"]
-        )
-        waits = [min(2**attempt, later["MaxDelaySeconds"]) for attempt in range(later["MaxAttempts"])]
-        assert 55 * 60 <= sum(waits) <= 65 * 60, name
-        assert other["ErrorEquals"] == ["States.ALL"]
-        assert other["MaxAttempts"] <= 3
-    for name, state in definition["States"].items():
-        if state["Type"] in ("Task", "Map") and name != "Record the failure":
-            assert state["Catch"] == [
-                {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Record the failure"}
-            ]
 
 
 def test_both_maps_bound_their_concurrency_and_keep_their_results_out_of_the_state(machine: str) -> None:

@@ -13,8 +13,13 @@ from rowferry.ledger.batch_rows import has_batches
 from rowferry.ledger.model import Run
 from rowferry.ledger.runs import LEASE_MINUTES, abandoned, newer_done
 
-RETRIED_MINUTES = 75
-"""A run whose lease ran out may still be alive for so long: the state machine tries its steps again for an hour."""
+RETRIED_MINUTES = 180
+"""A run whose lease ran out may still be alive for so long: the state machine tries its steps again for at least an
+hour, and for so long at most.
+"""
+
+WAIT_BOUND = dt.timedelta(days=1)
+"""How long an execution waits: one that asks again and again grows, and Step Functions ends it at 25,000 events."""
 
 
 class TurnBlocked(StartAgain):
@@ -23,6 +28,10 @@ class TurnBlocked(StartAgain):
 
 class TurnLost(StartAgain):
     """Another run was let past while this one was silent: to load now would mix the two."""
+
+
+class WaitedTooLong(StartAgain):
+    """What this run waits for takes longer than a day: the sweep starts it again, and it keeps its place."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ def take_turn(conn: Connection, run: Run) -> Turn:
     meanwhile, this one may not load, nor go on loading: `superseded`, and its verdict says so. A restore of the table
     goes first too.
 
-    Raises: TurnBlocked, RunAbandoned.
+    Raises: TurnBlocked, RunAbandoned, WaitedTooLong.
     """
     with db.transaction(conn):
         db.row(conn, "SELECT table_name FROM rowferry_turns WHERE table_name = %s FOR UPDATE", (run.table,))
@@ -123,9 +132,14 @@ def ahead_in_table(conn: Connection, run: Run) -> str | None:
 
 
 def patience(run: Run, now: dt.datetime) -> int:
-    """Seconds until a run that waits asks again: a tenth of its age, so that many don't keep others from work."""
-    waited = (now - run.claimed_at).total_seconds()
-    return round(min(LEASE_MINUTES * 60 / 2, max(2, waited / 10)))
+    """Seconds until a run that waits asks again: a tenth of its age, so that many don't keep others from work.
+
+    Raises: WaitedTooLong.
+    """
+    waited = now - run.claimed_at
+    if waited > WAIT_BOUND:
+        raise WaitedTooLong(f"{run.key} has waited for {WAIT_BOUND.days} day; it is started again")
+    return round(min(LEASE_MINUTES * 60 / 2, max(2, waited.total_seconds() / 10)))
 
 
 def _supersede(conn: Connection, run: Run, newer: str) -> None:

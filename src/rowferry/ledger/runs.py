@@ -25,6 +25,10 @@ class RunAbandoned(Never):
     """Somebody has given the run up: no step of it does anything any more."""
 
 
+class TakenOver(Never):
+    """Another execution has taken the run over while this one was silent: this one does nothing more to it."""
+
+
 def claim(conn: Connection, wanted: Claim) -> bool:
     """Makes the run this execution's own, or finds that it is; False where another holds it or it is finished.
 
@@ -78,22 +82,30 @@ def _complete(conn: Connection, wanted: Claim) -> None:
 _LEASE = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_MINUTES} MINUTE"
 
 
-def renew(conn: Connection, id: str, stage: str) -> None:
+def renew(conn: Connection, run: Run, stage: str) -> None:
     """Renews a run's lease where a fifth of it is gone, and says which state the run is in.
 
-    Raises: RunAbandoned.
+    Raises: RunAbandoned, TakenOver.
     """
     sql = f"""
-        SELECT status, object_key, reason,
+        SELECT status, execution, object_key, reason,
           stage <> %s OR lease_until < {_LEASE} - INTERVAL {LEASE_MINUTES // 5} MINUTE AS due
         FROM rowferry_runs WHERE id = %s"""
-    run = db.row(conn, sql, (stage, id))  # asked first: an UPDATE would wait for each batch that is being written
-    if run and run["status"] == "abandoned":
-        raise abandoned(run)
-    if run and run["status"] == "running" and run["due"]:
-        sql = f"UPDATE rowferry_runs SET lease_until = {_LEASE}, stage = %s WHERE id = %s AND status = 'running'"
-        if not db.run(conn, sql, (stage, id)):
-            renew(conn, id, stage)  # it has ended since it was asked
+    now = db.row(conn, sql, (stage, run.id))  # asked first: an UPDATE would wait for each batch that is being written
+    if now and now["status"] == "abandoned":
+        raise abandoned(now)
+    if now and now["execution"] != run.execution:
+        raise taken_over(run)
+    if now and now["status"] == "running" and now["due"]:
+        sql = f"""
+            UPDATE rowferry_runs SET lease_until = {_LEASE}, stage = %s
+            WHERE id = %s AND execution = %s AND status = 'running'"""
+        if not db.run(conn, sql, (stage, run.id, run.execution)):
+            renew(conn, run, stage)  # it has ended, or was taken over, since it was asked
+
+
+def taken_over(run: Run) -> TakenOver:
+    return TakenOver(f"the run of {run.key} has been taken over by another execution, which goes on with it")
 
 
 def abandoned(run: Row) -> RunAbandoned:
@@ -111,6 +123,17 @@ def read(conn: Connection, id: str) -> Run:
     if row is None:
         raise NotFound(f"there is no run {id}")
     return run_of(row)
+
+
+def held(conn: Connection, id: str, execution: str | None) -> Run:
+    """A run, for a step of the execution that has claimed it; None: an execution whose events don't name it yet.
+
+    Raises: NotFound, TakenOver.
+    """
+    run = read(conn, id)
+    if execution not in (None, run.execution):
+        raise taken_over(run)
+    return run
 
 
 def of_execution(conn: Connection, execution: str) -> Run | None:
@@ -283,13 +306,16 @@ def finish(conn: Connection, id: str, status: str, reason: str | None, report: M
     return ended
 
 
-def note(conn: Connection, id: str, reason: str | None, lasting: bool = False) -> None:
+def note(conn: Connection, run: Run, reason: str | None, lasting: bool = False) -> None:
     """Says on a running run what stands in its way; the next note, its end or its next claim replaces that.
 
-    `lasting`: starting the run again changes nothing; that stays until its next claim.
+    `lasting`: starting the run again changes nothing; that stays until its next claim. Of a run that another execution
+    has taken over meanwhile it says nothing.
     """
-    sql = "UPDATE rowferry_runs SET reason = %s, lasting = lasting OR %s WHERE id = %s AND status = 'running'"
-    db.run(conn, sql, (reason, lasting, id))
+    sql = """
+        UPDATE rowferry_runs SET reason = %s, lasting = lasting OR %s
+        WHERE id = %s AND execution = %s AND status = 'running'"""
+    db.run(conn, sql, (reason, lasting, run.id, run.execution))
 
 
 def fail(conn: Connection, execution: str, reason: str, lasting: bool) -> bool:

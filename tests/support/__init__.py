@@ -1,0 +1,1 @@
+"""What tests of several levels share; none of them imports another test."""
