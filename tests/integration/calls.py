@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rowferry import db
 from rowferry.config import Settings
 from tests.integration.pipeline import Pipeline
 
@@ -42,11 +43,17 @@ class Functions:
     def call(self, name: str, context: Context | None = None, **changed: Any) -> dict[str, Any]:
         event = json.loads((ROOT / f"events/{name}.json").read_text())
         if "run" in event:
-            event["run"] = self.run
+            event |= {"run": self.run, "execution": self.execution()}
         answer = importlib.import_module(name).handle(event | changed, context or Context())
         assert isinstance(answer, dict)
         assert len(json.dumps(answer)) < 100_000, "a state's data may be 256 KiB"
         return answer
+
+    def execution(self) -> str | None:
+        """The one that has the run."""
+        with db.session(self.pipeline.settings) as conn:
+            found = db.row(conn, "SELECT execution FROM rowferry_runs WHERE id = %s", (self.run,))
+        return str(found["execution"]) if found else None
 
     def plan(self) -> dict[str, Any]:
         uploaded = self.pipeline.upload("raw/departments-by-hand.csv", DEPARTMENTS)
