@@ -75,7 +75,7 @@ def test_no_step_of_a_run_that_was_given_up_does_anything(pipeline: Pipeline, co
     ledger.abandon(conn, first.run, "wrong file")
     words = r"departments-first\.csv was given up.*abandoned: wrong file; 1 of its 2 batches are in the table"
     steps: dict[str, Callable[[], object]] = {
-        "Validate": lambda: ledger.renew(conn, first.run, "Validate"),
+        "Validate": lambda: ledger.renew(conn, ledger.read(conn, first.run), "Validate"),
         "Reconcile": lambda: pipeline.reconcile(first.run),
         "Turn": lambda: pipeline.take_turn(first.run),
         "Load": lambda: pipeline.load_batch(first.run, pipeline.batches(first.run)[1]),
@@ -113,7 +113,7 @@ def test_a_batch_that_is_just_being_written_counts_and_none_commits_later(pipeli
 def test_a_run_that_has_ended_or_is_about_to_can_not_be_given_up(pipeline: Pipeline, conn: Connection) -> None:
     first = Stopped(pipeline, conn)
     pipeline.load(first.run)
-    ledger.renew(conn, first.run, "Summarise")
+    ledger.renew(conn, ledger.read(conn, first.run), "Summarise")
     with pytest.raises(Busy, match="about to end"):
         ledger.abandon(conn, first.run)
     pipeline.summarise(first.run)
@@ -167,7 +167,7 @@ def attempts(conn: Connection, id: str) -> list[tuple[str, str, str | None, bool
 
 def test_why_each_attempt_failed_is_kept_when_the_run_is_started_again(pipeline: Pipeline, conn: Connection) -> None:
     first = Stopped(pipeline, conn)
-    ledger.note(conn, first.run, "batch 1: ValidatorUnavailable: HTTP 502")
+    ledger.note(conn, ledger.read(conn, first.run), "batch 1: ValidatorUnavailable: HTTP 502")
     ledger.fail(conn, "arn:first", "States.Timeout: for an hour", lasting=False)
     one = ("arn:first", "failed", "batch 1: ValidatorUnavailable: HTTP 502; States.Timeout: for an hour", True)
     assert attempts(conn, first.run) == [one]
