@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,6 +77,7 @@ def functions_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Rowferry")
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "rowferry")
+    logging.Logger.manager.loggerDict.pop("rowferry", None)  # or it would write to an earlier test's captured output
     for path in (ROOT / "functions").glob("*.py"):
         monkeypatch.delitem(sys.modules, path.stem, raising=False)
     yield
