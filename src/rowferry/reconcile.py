@@ -81,7 +81,7 @@ def _verdict(conn: Connection, run: Run, look: "_Look", missing: "Missing", foun
             rows,
             missing,
             run.options.on_conflict,
-            lambda: ledger.renew(conn, run.id, "Reconcile"),
+            lambda: ledger.renew(conn, run, "Reconcile"),
         )
     else:
         losers = look.losers(missing, run.options.on_conflict == "update")
