@@ -97,7 +97,7 @@ def streaming(settings: Settings, freeze: Callable[[], object]) -> None:
 def lock(settings: Settings, freeze: Callable[[], object]) -> None:
     with ledger.session(settings) as conn:
         freeze()
-        ledger.renew(conn, "0" * 32, "Load")
+        ledger.read(conn, "0" * 32)
 
 
 @pytest.mark.parametrize("act", [statement, transaction, snapshot, streaming, lock])
