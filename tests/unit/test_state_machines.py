@@ -233,6 +233,7 @@ def waiting_since(claimed: dt.datetime) -> Run:
         dialect=None,
         records=None,
         batches=None,
+        manifest=None,
         verdict=None,
         report=None,
         started_at=claimed,
