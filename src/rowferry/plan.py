@@ -20,8 +20,13 @@ from rowferry.tables import TABLES, table_named, table_of_path
 PLACES = ("raw/", "check/")
 """Where files are uploaded to."""
 
-INFLATED_BYTES = 20 * 1024**3
-"""Above it a .gz is refused: about what Plan's fifteen minutes bear."""
+FILE_BYTES = 5 * 1000**3
+"""A file has so many bytes at most, inflated where it is a .gz: what Plan and S3's copy bear (docs/architecture.md)."""
+
+FILE_RECORDS = 20_000_000
+"""A file has so many records at most: what Summarise bears where each of them is rejected."""
+
+_SPLIT = "cut it between records into smaller files with names of their own, each with the header if it has one"
 
 INFLATED_TIMES = 200
 """A .gz that grows by more is refused, once it is past 64 MiB: real CSV shrinks to a tenth, seldom to a fiftieth."""
@@ -98,6 +103,7 @@ def _plan(conn: Connection, bucket: Bucket, run: Run) -> None:
     with bucket.read(files.input) as fp:
         limits = Limits(chunk_records=run.options.chunk_records)
         layout = split(fp, table, run.options.batch_chunks, limits)
+    check_size("records", layout.records, FILE_RECORDS)
     manifest = files.write_manifest(layout.batches)
     ledger.keep_plan(conn, run.id, layout.dialect, layout.records, len(layout.batches), manifest)
 
@@ -206,6 +212,12 @@ def _uploaded(bucket: Bucket, run: Run) -> Version:
     )
 
 
+def check_size(what: str, found: int, most: int) -> None:
+    """Raises: Refused."""
+    if found > most:
+        raise Refused("too_large", f"the file has {found} {what} and may have {most}; {_SPLIT}")
+
+
 # --- the run's own copy ----------------------------------------------------------------------------------------------
 
 
@@ -217,9 +229,10 @@ def _take_copy(bucket: Bucket, run: Run, files: RunFiles, progress: Callable[[],
         if not version.size:
             raise Refused("not_gzip", "the file is called .gz and is empty")
         with bucket.read(version.key, version.id) as packed:
-            bound = min(INFLATED_BYTES, max(_INFLATED_ANYWAY, INFLATED_TIMES * version.size))
+            bound = min(FILE_BYTES, max(_INFLATED_ANYWAY, INFLATED_TIMES * version.size))
             bucket.write_stream(files.input, _inflated(packed, bound, progress))
     else:
+        check_size("bytes", version.size, FILE_BYTES)
         bucket.copy(version, files.input, {"rowferry-run": run.id})
 
 
@@ -230,9 +243,8 @@ def _inflated(packed: BinaryIO, bound: int, progress: Callable[[], None]) -> Ite
         while block := _inflate(fp):
             size += len(block)
             if size > bound:
-                raise Refused(
-                    "too_large", f"the file inflates to more than {bound} bytes, which no CSV file of its size does"
-                )
+                words = _SPLIT if bound == FILE_BYTES else "no CSV file of its size does that"
+                raise Refused("too_large", f"the file inflates to more than {bound} bytes; {words}")
             progress()
             yield block
 

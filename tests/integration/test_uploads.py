@@ -4,14 +4,16 @@ import csv
 import gzip
 import io
 import tracemalloc
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from rowferry import ledger
 from rowferry.db import Connection
 from rowferry.errors import NotFound
-from rowferry.plan import Uploaded
-from rowferry.s3 import Bucket
+from rowferry.plan import FILE_BYTES, Uploaded
+from rowferry.s3 import Bucket, Version
 from tests.integration.pipeline import Pipeline
 
 MEBIBYTE = 1024 * 1024
@@ -276,3 +278,21 @@ def test_a_header_of_a_thousand_columns_is_read_and_one_of_more_is_refused(pipel
     for extra, status in ((998, "done"), (999, "refused")):
         body = "id,name" + ",_" * extra + "\n1,A" + ",x" * extra + "\n"
         assert pipeline.migrate("raw/departments.csv", body)["status"] == status
+
+
+class Enormous(Bucket):
+    """Says of each upload that it is one byte larger than a file may be."""
+
+    def versions(self, prefix: str, begin: str = "") -> Iterator[Version]:
+        return (replace(version, size=FILE_BYTES + 1) for version in super().versions(prefix, begin))
+
+
+def test_a_plain_file_above_the_maximum_is_refused_with_what_to_do(pipeline: Pipeline) -> None:
+    uploaded = pipeline.upload("raw/departments.csv", "1,A\n")
+    calm, pipeline.bucket = pipeline.bucket, Enormous(pipeline.bucket.name, pipeline.bucket._client)
+    planned = pipeline.plan(uploaded)
+    pipeline.bucket = calm
+    assert planned.outcome == "refused"
+    assert planned.reason is not None
+    assert planned.reason.startswith("too_large: the file has 5000000001 bytes and may have 5000000000; cut it")
+    assert pipeline.summarise(planned.run)["status"] == "refused"

@@ -2,7 +2,10 @@
 
 import datetime as dt
 
-from rowferry.plan import in_order
+import pytest
+
+from rowferry.errors import Refused
+from rowferry.plan import FILE_RECORDS, check_size, in_order
 from rowferry.s3 import Version
 
 SECOND = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)
@@ -33,3 +36,9 @@ def test_a_version_that_began_in_the_same_second_and_was_completed_later_keeps_i
     assert found[2:] == [at(0), at(1)]
     claimed |= {"a": found[0], "c": found[3]}
     assert [one.modified for one in in_order(listed, claimed)] == found, "whichever was claimed meanwhile"
+
+
+def test_a_file_of_more_records_than_are_allowed_is_refused() -> None:
+    check_size("records", FILE_RECORDS, FILE_RECORDS)
+    with pytest.raises(Refused, match="20000001 records and may have 20000000; cut it between records"):
+        check_size("records", FILE_RECORDS + 1, FILE_RECORDS)
