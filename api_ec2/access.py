@@ -1,40 +1,67 @@
-"""Who may ask: one or two bearer tokens, both valid, so that one can be replaced while requests go on."""
+"""Who may ask what: bearer tokens of two roles. Two of each role are valid at once, so that one can be replaced."""
 
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rowferry.errors import SettingError
 
 MIN_TOKEN = 16
 """Characters: shorter ones can be guessed."""
 
+Role = Literal["operator", "validator"]
+"""operator: people, every route. validator: functions, which send chunks to POST /upload_csv and nothing else."""
+
+_VARIABLES: Mapping[Role, str] = {"operator": "API_OPERATOR_TOKEN", "validator": "API_VALIDATOR_TOKEN"}
+
 
 @dataclass(frozen=True)
 class Access:
-    """`tokens`: each of them opens. `open`: nobody needs one, which only a private machine may say."""
+    """`tokens`: each of them may do everything. `validators`: each of them may validate chunks.
+
+    `open`: nobody needs a token and everybody is an operator, which only a private machine may say.
+    """
 
     tokens: tuple[str, ...] = field(default=(), repr=False)
+    validators: tuple[str, ...] = field(default=(), repr=False)
     open: bool = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Access":
-        """API_TOKEN, API_TOKEN_PREVIOUS, or API_OPEN=1.
+        """API_OPERATOR_TOKEN and API_VALIDATOR_TOKEN, each with its former one as …_PREVIOUS, or API_OPEN=1.
 
-        Raises: SettingError: no token is there, or one that can be guessed; the API does not start.
+        Raises: SettingError: there is no operator's token, a token can be guessed, or one has both roles; the API does
+        not start.
         """
-        given = {name: environ.get(name, "").strip() for name in ("API_TOKEN", "API_TOKEN_PREVIOUS")}
-        for name, token in given.items():
-            if token and (len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable()):
-                raise SettingError(f"{name} is no token: {MIN_TOKEN} or more printable ASCII characters are")
-        tokens = tuple(token for token in given.values() if token)
-        if not tokens and environ.get("API_OPEN") != "1":
-            raise SettingError("API_TOKEN is missing: without a token the API starts only where API_OPEN=1 says so")
-        return cls(tokens, open=not tokens)
+        operators, validators = (_tokens(environ, _VARIABLES[role]) for role in ("operator", "validator"))
+        if not operators and (validators or environ.get("API_OPEN") != "1"):
+            raise SettingError(
+                "API_OPERATOR_TOKEN is missing: without a token the API starts only where API_OPEN=1 says so"
+            )
+        if set(operators) & set(validators):
+            raise SettingError("API_VALIDATOR_TOKEN is an operator's token too: it could operate")
+        return cls(operators, validators, open=not operators)
 
-    def allows(self, authorization: str) -> bool:
-        """Whether this Authorization header opens. Takes as long for each wrong token, and compares all."""
+    def role(self, authorization: str) -> Role | None:
+        """The role that this Authorization header gives; None without a valid token."""
         scheme, _, token = authorization.partition(" ")
-        given = token.strip().encode()
-        found = [hmac.compare_digest(given, known.encode()) for known in self.tokens]
-        return self.open or (scheme.lower() == "bearer" and any(found))
+        given = token.strip().encode() if scheme.lower() == "bearer" else b""
+        operates, validates = _is_one_of(given, self.tokens), _is_one_of(given, self.validators)
+        if self.open or operates:
+            return "operator"
+        return "validator" if validates else None
+
+
+def _tokens(environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
+    given = {name: environ.get(name, "").strip() for name in (variable, f"{variable}_PREVIOUS")}
+    for name, token in given.items():
+        if token and (len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable()):
+            raise SettingError(f"{name} is no token: {MIN_TOKEN} or more printable ASCII characters are")
+    return tuple(token for token in given.values() if token)
+
+
+def _is_one_of(given: bytes, tokens: tuple[str, ...]) -> bool:
+    """Takes as long for each wrong token, and compares all."""
+    found = [hmac.compare_digest(given, known.encode()) for known in tokens]
+    return any(found)

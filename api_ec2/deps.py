@@ -9,9 +9,10 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request, status
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
-from api_ec2.access import Access
+from api_ec2.access import Access, Role
 from api_ec2.limits import Limits
 from rowferry import db, ledger
 from rowferry.config import Settings
@@ -73,13 +74,16 @@ def session(request: Request, settings: SettingsDep) -> Iterator[Connection]:
 Session = Annotated[Connection, Depends(session)]
 
 
-async def is_authorised(request: Request) -> bool:
-    """Whether the caller sent a token that opens."""
+async def caller(request: Request) -> Role | None:
+    """The caller's role; None without a valid token."""
     access: Access = request.app.state.access
-    return access.allows(request.headers.get("authorization", ""))
+    return access.role(request.headers.get("authorization", ""))
 
 
-Authorised = Annotated[bool, Depends(is_authorised)]
+Caller = Annotated[Role | None, Depends(caller)]
+
+described_token = HTTPBearer(auto_error=False, scheme_name="token", description="An operator's token or a validator's")
+"""For the API's description only, so that programs which read it ask for a token; `caller` looks at the header."""
 
 
 async def refuse_unknown(request: Request) -> None:
@@ -96,7 +100,16 @@ async def refuse_unknown(request: Request) -> None:
         raise RequestValidationError(faults)
 
 
-async def require_token(authorised: Authorised) -> None:
-    if not authorised:
+async def require_validator(caller: Caller) -> None:
+    """Raises: HTTPException 401 without a valid token of either role."""
+    if caller is None:
         headers = {"WWW-Authenticate": "Bearer"}
         raise HTTPException(status.HTTP_401_UNAUTHORIZED, "a valid bearer token is needed", headers)
+
+
+async def require_operator(caller: Caller) -> None:
+    """Raises: HTTPException 401 without a valid token, 403 with one that may only validate chunks."""
+    await require_validator(caller)
+    if caller != "operator":
+        words = "this token may only validate chunks (POST /upload_csv); everything else needs the operator's token"
+        raise HTTPException(status.HTTP_403_FORBIDDEN, words)

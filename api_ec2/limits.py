@@ -124,7 +124,7 @@ class Guard:
             raise _Refusal(429, f"too many requests; try again in {seconds} s", {"Retry-After": seconds})
 
     def _bucket(self, scope: Scope) -> Bucket:
-        if not self._access.allows(Headers(scope=scope).get("authorization", "")):
+        if self._access.role(Headers(scope=scope).get("authorization", "")) is None:
             return self._strangers
         return self._chunks if scope["path"] == CHUNKS else self._others
 

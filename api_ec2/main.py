@@ -13,7 +13,7 @@ from starlette.routing import compile_path
 
 import rowferry
 from api_ec2.access import Access
-from api_ec2.deps import Problem, refuse_unknown, require_token
+from api_ec2.deps import Problem, described_token, refuse_unknown, require_operator, require_validator
 from api_ec2.limits import LIMITS, Guard, Limits
 from api_ec2.routes import backups, health, metrics, runs, upload
 from rowferry.errors import (
@@ -56,6 +56,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     431: _refusal("Headers and query are too large"),
     503: _refusal("The database is not available; Retry-After says when to try again"),
 }
+FORBIDDEN: dict[int | str, dict[str, Any]] = {403: _refusal("The token may only validate chunks")}
 
 
 @asynccontextmanager
@@ -67,7 +68,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app(access: Access, limits: Limits = LIMITS) -> FastAPI:
-    """The app for these callers. Everything but `/` and `/livez` needs a token, its own description too.
+    """The app for these callers. Everything but `/` and `/livez` needs a token; everything but
+    `/upload_csv` an operator's, the API's own description too.
 
     There are no pages that show the description: they would load their scripts from elsewhere.
     """
@@ -84,12 +86,15 @@ def create_app(access: Access, limits: Limits = LIMITS) -> FastAPI:
     app.state.access = access
     app.state.limits = limits
     app.include_router(health.router)
-    for router in (upload.router, metrics.router, runs.router, backups.router):
-        app.include_router(router, dependencies=[Depends(require_token), Depends(refuse_unknown)], responses=REFUSALS)
+    shared = [Depends(refuse_unknown), Depends(described_token)]
+    app.include_router(upload.router, dependencies=[Depends(require_validator), *shared], responses=REFUSALS)
+    for router in (metrics.router, runs.router, backups.router):
+        responses = REFUSALS | FORBIDDEN
+        app.include_router(router, dependencies=[Depends(require_operator), *shared], responses=responses)
     app.add_api_route(
         "/openapi.json",
         lambda: JSONResponse(app.openapi()),
-        dependencies=[Depends(require_token)],
+        dependencies=[Depends(require_operator)],
         include_in_schema=False,
     )
     app.add_exception_handler(RowferryError, answer_error)

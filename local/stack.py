@@ -39,7 +39,8 @@ class Stack(BaseModel):
     """The emulator can be stopped and started again with what it holds."""
     deployment: Deployment | None = None
     api: Api | None = None
-    api_token: str = Field(default_factory=lambda: secrets.token_urlsafe(32))
+    api_token: str = Field(default_factory=lambda: secrets.token_urlsafe(32))  # the operator's
+    validator_token: str = Field(default_factory=lambda: secrets.token_urlsafe(32))
 
     @classmethod
     def read(cls, folder: Path) -> "Stack":
@@ -91,7 +92,8 @@ class Stack(BaseModel):
             **self.emulator.environment(),
             "BUCKET": self.deployment.bucket,
             "MIGRATE_ARN": self.deployment.state_machine_arn,
-            "API_TOKEN": self.api_token,
+            "API_OPERATOR_TOKEN": self.api_token,
+            "API_VALIDATOR_TOKEN": self.validator_token,
         }
 
     def environment(self) -> dict[str, str]:
@@ -206,7 +208,7 @@ class Start:
         assert mysql and emulator
         parameters = {
             "ApiUrl": url_of(api_port),
-            "ApiTokenSecretArn": make_secret(emulator, "local-api-token", password=self.stack.api_token),
+            "ApiTokenSecretArn": make_secret(emulator, "local-validator-token", password=self.stack.validator_token),
             "DbHost": mysql.host,
             "DbPort": str(mysql.port),
             "DbUser": mysql.user,

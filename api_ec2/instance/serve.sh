@@ -8,8 +8,11 @@ secret() { # NAME STAGE
 }
 
 DB_PASSWORD=$(secret "$APP_SECRET" AWSCURRENT)
-API_TOKEN=$(secret "$TOKEN_SECRET" AWSCURRENT)
-# While functions still send the token before it, both are good; there is none before the first rotation.
-API_TOKEN_PREVIOUS=$(secret "$TOKEN_SECRET" AWSPREVIOUS 2>/dev/null) || API_TOKEN_PREVIOUS=""
-export DB_PASSWORD API_TOKEN API_TOKEN_PREVIOUS PYTHONPATH=/opt/rowferry/python PYTHONDONTWRITEBYTECODE=1
+API_OPERATOR_TOKEN=$(secret "$OPERATOR_TOKEN_SECRET" AWSCURRENT)
+API_VALIDATOR_TOKEN=$(secret "$VALIDATOR_TOKEN_SECRET" AWSCURRENT)
+# While functions and people still send the former tokens, these are valid too. Before the first rotation there are none.
+API_OPERATOR_TOKEN_PREVIOUS=$(secret "$OPERATOR_TOKEN_SECRET" AWSPREVIOUS 2>/dev/null) || API_OPERATOR_TOKEN_PREVIOUS=""
+API_VALIDATOR_TOKEN_PREVIOUS=$(secret "$VALIDATOR_TOKEN_SECRET" AWSPREVIOUS 2>/dev/null) || API_VALIDATOR_TOKEN_PREVIOUS=""
+export DB_PASSWORD API_OPERATOR_TOKEN API_OPERATOR_TOKEN_PREVIOUS API_VALIDATOR_TOKEN API_VALIDATOR_TOKEN_PREVIOUS
+export PYTHONPATH=/opt/rowferry/python PYTHONDONTWRITEBYTECODE=1
 exec "$PYTHON" -m uvicorn --factory api_ec2.main:from_env --host "$API_HOST" --port "$API_PORT" --workers 2 --no-access-log --no-server-header --no-proxy-headers

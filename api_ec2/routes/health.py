@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from api_ec2.deps import Authorised, SettingsDep
+from api_ec2.deps import Caller, SettingsDep
 from rowferry import db, schema
 from rowferry.errors import RowferryError
 
@@ -13,7 +13,7 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """Whether a file could be loaded now. `missing` names tables, for callers with the token."""
+    """Whether a file could be loaded now. `missing` names tables, for operators."""
 
     status: Literal["ok", "unavailable"]
     database: bool
@@ -23,7 +23,7 @@ class Health(BaseModel):
 
 @router.head("/", include_in_schema=False)
 @router.get("/", responses={503: {"model": Health}})
-def health(settings: SettingsDep, authorised: Authorised, response: Response) -> Health:
+def health(settings: SettingsDep, caller: Caller, response: Response) -> Health:
     """Is the database there, with the required tables?"""
     try:
         with db.session(settings) as conn:
@@ -33,7 +33,7 @@ def health(settings: SettingsDep, authorised: Authorised, response: Response) ->
         return Health(status="unavailable", database=False, tables=False)
     if missing:
         response.status_code = 503
-    shown = missing if authorised else None
+    shown = missing if caller == "operator" else None
     return Health(status="unavailable" if missing else "ok", database=True, tables=not missing, missing=shown)
 
 

@@ -148,7 +148,8 @@ COMMANDS: dict[str, tuple[Grant, ...]] = {
     ),
     "secretsmanager get-secret-value": (
         Grant("Api", "secretsmanager:GetSecretValue", f"{_SECRET}AppSecret"),
-        Grant("Api", "secretsmanager:GetSecretValue", f"{_SECRET}TokenSecret"),
+        Grant("Api", "secretsmanager:GetSecretValue", f"{_SECRET}ValidatorTokenSecret"),
+        Grant("Api", "secretsmanager:GetSecretValue", f"{_SECRET}OperatorTokenSecret"),
     ),
     "ec2 describe-network-interfaces": (Grant("Api", "ec2:DescribeNetworkInterfaces", "*"),),
     "ec2 attach-network-interface": (

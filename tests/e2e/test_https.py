@@ -54,12 +54,12 @@ def served(stack_world: World) -> Served:
     (described,) = cloud.describe_stacks(StackName=STACK)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
     made = {item["LogicalResourceId"] for item in cloud.describe_stack_resources(StackName=STACK)["StackResources"]}
-    secret = boto3.client("secretsmanager", **options).get_secret_value(SecretId=outputs["TokenSecretArn"])
+    secret = boto3.client("secretsmanager", **options).get_secret_value(SecretId=outputs["OperatorTokenSecretArn"])
     return Served(stack_world, outputs, made, json.loads(secret["SecretString"])["password"])
 
 
 def test_no_instance_is_made_and_no_network(served: Served) -> None:
-    assert {"ApiFunction", "HttpsApi", "TokenSecret"} <= served.resources
+    assert {"ApiFunction", "HttpsApi", "OperatorTokenSecret"} <= served.resources
     assert not served.resources & {"ApiGroup", "ApiLaunchTemplate", "ApiInterface", "PublicSubnet", "Vpc"}
 
 

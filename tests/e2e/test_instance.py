@@ -22,6 +22,7 @@ from tests.e2e.world import World
 
 INSTANCE = "i-0c1d2e3f4a5b6c7d8"
 TOKEN, BEFORE = "the-instances-token", "the-token-before-it"
+VALIDATOR, VALIDATOR_BEFORE = "the-validators-token", "the-validators-before-it"
 
 
 def user_data(values: dict[str, str]) -> str:
@@ -115,7 +116,8 @@ def first(stack_world: World, tmp_path: Path) -> Iterator[First]:
         "ApiLayer": "arn:aws:lambda:us-east-1:123456789012:layer:ApiLayer:1",
         "ApiLogGroup": "/rowferry/rowferry/api",
         "UserSecret": "app-secret",
-        "TokenSecret": "token-secret",
+        "ValidatorTokenSecret": "validator-secret",
+        "OperatorTokenSecret": "operator-secret",
         "Bucket": "a-bucket",
         "CredentialsVersion": "1",
         "DbName": mysql.database,
@@ -126,7 +128,8 @@ def first(stack_world: World, tmp_path: Path) -> Iterator[First]:
         "User": mysql.user,
         "Way": "r-1 rtbassoc-1",
     }
-    secrets = {"app-secret AWSCURRENT": mysql.password, "token-secret AWSCURRENT": TOKEN}
+    secrets = {"app-secret AWSCURRENT": mysql.password, "operator-secret AWSCURRENT": TOKEN}
+    secrets["validator-secret AWSCURRENT"] = VALIDATOR
     yield First(machine, values, metadata, files, tmp_path, chosen_port("ROWFERRY_TEST_API_PORT"), secrets)
     machine.stop()
     for server in servers:
@@ -166,12 +169,16 @@ def test_a_first_boot_ends_with_a_healthy_api_and_a_signal(first: First, artefac
             assert found.stdout == b"", "no secret is in a file"
 
 
-def test_after_a_rotation_the_token_before_is_good_as_well(first: First, artefact: Path) -> None:
-    first.secrets["token-secret AWSPREVIOUS"] = BEFORE
+def test_after_a_rotation_the_former_tokens_are_valid_too(first: First, artefact: Path) -> None:
+    first.secrets |= {"operator-secret AWSPREVIOUS": BEFORE, "validator-secret AWSPREVIOUS": VALIDATOR_BEFORE}
     assert first.boot(artefact) == 0, first.machine.log()
     with httpx.Client(base_url=f"http://127.0.0.1:{first.port}") as api:
         for token in (TOKEN, BEFORE):
             assert api.get("/runs", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+        for token in (VALIDATOR, VALIDATOR_BEFORE):
+            headers = {"Authorization": f"Bearer {token}", "Content-Type": "text/csv"}
+            assert api.get("/runs", headers=headers).status_code == 403
+            assert api.post("/upload_csv?table=jobs", headers=headers, content="1,Cook\n").status_code == 200
 
 
 def test_it_waits_until_the_instance_before_it_has_let_the_address_go(first: First, artefact: Path) -> None:

@@ -15,7 +15,7 @@ from rowferry.s3 import Bucket
 from tests.integration.calls import Functions, functions_environment
 from tests.integration.declared import UNIQUE_NAMES, Reading, altered, declared
 from tests.integration.pipeline import Pipeline
-from tests.integration.serving import TOKEN, served
+from tests.integration.serving import VALIDATOR, served
 from tests.integration.vault import Vault
 
 BUCKET = "rowferry-test"
@@ -61,7 +61,7 @@ def settings(database: Settings, administrator: Settings, api: str) -> Settings:
         db.run(conn, "SET foreign_key_checks = 0")
         for table in ("hired_employees", "jobs", "departments", *LEDGER):
             db.run(conn, f"TRUNCATE TABLE {table}")
-    return replace(database, api_url=api, api_token=TOKEN)
+    return replace(database, api_url=api, api_token=VALIDATOR)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from local.processes import chosen_port
 from rowferry.config import Settings
 
 TOKEN = "the-integration-tests-token"
+VALIDATOR = "the-token-that-only-validates"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 NO_LIMITS = Limits(chunks=Rate(1e6, 10**6), others=Rate(1e6, 10**6), strangers=Rate(1e6, 10**6))
 
@@ -21,7 +22,7 @@ NO_LIMITS = Limits(chunks=Rate(1e6, 10**6), others=Rate(1e6, 10**6), strangers=R
 @contextmanager
 def served(settings: Settings, tokens: tuple[str, ...] = (TOKEN,), limits: Limits = NO_LIMITS) -> Iterator[str]:
     """Answers the base URL of an API with these settings."""
-    app = create_app(Access(tokens), limits)
+    app = create_app(Access(tokens, (VALIDATOR,)), limits)
     app.dependency_overrides[api_settings] = lambda: settings
     port = chosen_port("ROWFERRY_TEST_API_PORT")
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))

@@ -15,7 +15,7 @@ from rowferry import db
 from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.parse import CHUNK_BYTES
-from tests.integration.serving import BEARER, NO_LIMITS, TOKEN, served
+from tests.integration.serving import BEARER, NO_LIMITS, TOKEN, VALIDATOR, served
 
 OPEN = {("GET", "/"), ("GET", "/livez")}
 OLD = "the-token-before-this-one"
@@ -45,6 +45,27 @@ def test_everything_but_health_and_life_needs_a_token(settings: Settings, strang
             assert answer.headers["www-authenticate"] == "Bearer"
     for _, path in OPEN:
         assert stranger.get(path).status_code == 200
+
+
+def test_the_functions_token_validates_chunks_and_does_nothing_else(
+    settings: Settings, stranger: httpx.Client, conn: Connection
+) -> None:
+    bearer = {"Authorization": f"Bearer {VALIDATOR}", "Content-Type": "text/csv"}
+    assert stranger.post("/upload_csv?table=jobs", headers=bearer, content="1,Cook\n").json()["valid"] == 1
+    for method, path in {*routes(settings.api_url), ("GET", "/openapi.json")} - OPEN - {("POST", "/upload_csv")}:
+        answer = stranger.request(method, path.replace("{table}", "all"), headers=bearer)
+        assert (method, path, answer.status_code) == (method, path, 403)
+        assert answer.json()["detail"].endswith("everything else needs the operator's token")
+    assert db.rows(conn, "SELECT id FROM rowferry_jobs") == [], "no backup and no restore has begun"
+
+
+def test_the_description_asks_for_a_token_where_one_is_needed(settings: Settings) -> None:
+    described = httpx.get(f"{settings.api_url}/openapi.json", headers=BEARER).json()
+    (scheme,) = described["components"]["securitySchemes"].values()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            assert bool(operation.get("security")) == ((method.upper(), path) not in OPEN)
 
 
 def test_a_strangers_body_is_not_even_read(stranger: httpx.Client) -> None:

@@ -37,7 +37,7 @@ def handle(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Handle:
     """The handler, fresh as after a cold start, with this test's environment."""
     for name in ("host", "port", "user", "password", "name", "tls_ca"):
         monkeypatch.setenv(f"DB_{name.upper()}", str(getattr(settings, f"db_{name}")))
-    monkeypatch.setenv("API_TOKEN", TOKEN)
+    monkeypatch.setenv("API_OPERATOR_TOKEN", TOKEN)
     for name in [name for name in sys.modules if name.partition(".")[0] == "api_ec2"]:
         monkeypatch.delitem(sys.modules, name)
     module = importlib.import_module("api_ec2.on_lambda")
@@ -144,6 +144,6 @@ def test_a_database_that_is_down_is_503_with_a_time_to_come_back(
 def test_without_a_token_in_its_environment_it_does_not_answer(
     handle: Handle, door: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("API_TOKEN")
-    with pytest.raises(SettingError, match="API_TOKEN is missing"):
+    monkeypatch.delenv("API_OPERATOR_TOKEN")
+    with pytest.raises(SettingError, match="API_OPERATOR_TOKEN is missing"):
         handle(event(door, "stranger"))
