@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated
@@ -13,15 +13,13 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
 from api_ec2.access import Access, Role
+from api_ec2.database import Places
 from api_ec2.limits import Limits
 from rowferry import db, ledger
 from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.errors import SettingError
 from rowferry.s3 import Bucket
-
-CONNECT_SECONDS = 5
-"""A caller waits: a database that is silent for so long while a session is being made counts as not available."""
 
 
 class Problem(BaseModel):
@@ -40,7 +38,13 @@ async def settings() -> Settings:
     return _settings()
 
 
-SettingsDep = Annotated[Settings, Depends(settings)]
+async def bounded_settings(request: Request, settings: Annotated[Settings, Depends(settings)]) -> Settings:
+    """Sessions with them give up soon where the database takes connections and does not answer."""
+    limits: Limits = request.app.state.limits
+    return replace(settings, connect_seconds=limits.connect)
+
+
+SettingsDep = Annotated[Settings, Depends(bounded_settings)]
 
 
 @lru_cache
@@ -59,19 +63,32 @@ def bucket(settings: SettingsDep) -> Bucket:
 BucketDep = Annotated[Bucket, Depends(bucket)]
 
 
-def session(request: Request, settings: SettingsDep) -> Iterator[Connection]:
-    """A database session for one request; a query has the time that the limits say.
+async def place(request: Request) -> AsyncIterator[None]:
+    """One of the process's places for a session.
+
+    Raises: DatabaseUnavailable.
+    """
+    places: Places = request.app.state.places
+    async with places.place():
+        yield
+
+
+Place = Annotated[None, Depends(place, scope="function")]
+
+
+def session(request: Request, settings: SettingsDep, place: Place) -> Iterator[Connection]:
+    """A database session for one request; a query has the time that the limits say, and the server a little more.
 
     Raises: WrongSchema, DatabaseUnavailable.
     """
     limits: Limits = request.app.state.limits
-    bounded = replace(settings, connect_seconds=CONNECT_SECONDS, answer_seconds=limits.query + CONNECT_SECONDS)
-    with ledger.session(bounded) as conn:
+    with ledger.session(replace(settings, answer_seconds=limits.query + limits.connect)) as conn:
         db.run(conn, "SET SESSION max_execution_time = %s", (round(limits.query * 1_000),))
         yield conn
 
 
-Session = Annotated[Connection, Depends(session)]
+Session = Annotated[Connection, Depends(session, scope="function")]
+"""Given back before the answer is sent: who reads slowly holds no connection."""
 
 
 async def caller(request: Request) -> Role | None:

@@ -45,6 +45,11 @@ class Limits:
     """`chunks` is what one file's functions send at full speed with much to spare. `strangers`: without a token.
 
     `arrive`: seconds that a request's body may take; `query`: that a query of the database may. `headers`: bytes.
+
+    Of the database: `sessions` that a process may have for requests at once. `place`: seconds that a request waits for
+    one of them; `connect`: that each answer of a login may take; `look`: that one to `GET /` may, which looks again
+    where its last look is older than `fresh` seconds. While the database is frozen, requests get 503 after `place` and
+    `connect` at most.
     """
 
     chunks: Rate = Rate(1_000, 4_000)
@@ -53,6 +58,12 @@ class Limits:
     arrive: float = 30
     query: float = 25  # API Gateway waits for 30
     headers: int = 16 * 1024
+    sessions: int = 4
+    place: float = 2
+    connect: float = 3
+    look: float = 2
+    fresh: float = 2
+    rows_on_lambda: int = 5_000_000  # docs/backup.md: what the fastest way backs up in 19 s
 
 
 LIMITS = Limits()

@@ -8,11 +8,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request, status
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.routing import compile_path
 
 import rowferry
 from api_ec2.access import Access
+from api_ec2.bounds_on_lambda import SECONDS, STATUS, NotOnLambda, in_words
+from api_ec2.database import Looks, Places
 from api_ec2.deps import Problem, described_token, refuse_unknown, require_operator, require_validator
 from api_ec2.limits import LIMITS, Guard, Limits
 from api_ec2.routes import backups, health, metrics, runs, upload
@@ -36,7 +39,8 @@ _STATUS: tuple[tuple[type[RowferryError], int], ...] = (
     (UnknownTable, 404),
     (NotFound, 404),
     (TooLarge, 413),
-    (OutOfTime, 413),
+    (OutOfTime, STATUS),
+    (NotOnLambda, STATUS),
     (Conflict, 409),
     (BackupDamaged, 409),
     (BadRequest, 422),
@@ -52,6 +56,7 @@ def _refusal(words: str) -> dict[str, Any]:
 REFUSALS: dict[int | str, dict[str, Any]] = {
     401: _refusal("No valid token was sent"),
     408: _refusal("The request took too long to arrive"),
+    422: _refusal("A parameter is missing, unknown or has a wrong value"),
     429: _refusal("Too many requests; Retry-After says when to try again"),
     431: _refusal("Headers and query are too large"),
     503: _refusal("The database is not available; Retry-After says when to try again"),
@@ -85,6 +90,8 @@ def create_app(access: Access, limits: Limits = LIMITS) -> FastAPI:
     )
     app.state.access = access
     app.state.limits = limits
+    app.state.places = Places(limits)
+    app.state.looks = Looks(limits)
     app.include_router(health.router)
     shared = [Depends(refuse_unknown), Depends(described_token)]
     app.include_router(upload.router, dependencies=[Depends(require_validator), *shared], responses=REFUSALS)
@@ -98,6 +105,7 @@ def create_app(access: Access, limits: Limits = LIMITS) -> FastAPI:
         include_in_schema=False,
     )
     app.add_exception_handler(RowferryError, answer_error)
+    app.add_exception_handler(RequestValidationError, answer_invalid)
     app.add_exception_handler(status.HTTP_405_METHOD_NOT_ALLOWED, answer_method)
     app.add_middleware(Guard, access=access, limits=limits)
     return app
@@ -108,9 +116,18 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
     code = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
     if code == 500:
         log.error("%s %s failed: %s: %s", request.method, request.url.path, type(error).__name__, error)
-    in_words = code < 500 or isinstance(error, WrongSchema)
-    detail = str(error) if in_words else "not available, try again" if code == 503 else "an internal error"
+    if isinstance(error, OutOfTime):  # which no work on an instance is
+        error = NotOnLambda(in_words(f"it takes longer than the {SECONDS} seconds of a call, and nothing was changed"))
+    with_words = code < 500 or isinstance(error, (WrongSchema, NotOnLambda))
+    detail = str(error) if with_words else "not available, try again" if code == 503 else "an internal error"
     return JSONResponse({"detail": detail}, code, {"Retry-After": "5"} if code == 503 else None)
+
+
+async def answer_invalid(request: Request, error: Exception) -> JSONResponse:
+    """A parameter that is missing, unknown or has a wrong value, in one sentence, as every other `detail` is."""
+    assert isinstance(error, RequestValidationError)
+    faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+    return JSONResponse({"detail": "; ".join(faults)}, 422)
 
 
 async def answer_method(request: Request, error: Exception) -> JSONResponse:

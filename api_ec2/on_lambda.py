@@ -1,7 +1,7 @@
 """The same app on Lambda, through Mangum: behind an API Gateway HTTP API, which the template makes, or a function URL.
 
-What Lambda does not bear is answered in words, before Lambda or the gateway would break it off: an answer over 6 MB,
-and work that goes on after the answer, since Lambda stops the process with it.
+What Lambda does not bear is answered alike, by 501 and words, before Lambda or the gateway would break it off: an
+answer over 6 MB, work of more than 29 seconds, and work after the answer, since Lambda stops the process with it.
 """
 
 import json
@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 from mangum import Mangum
 
+from api_ec2.bounds_on_lambda import AFTER_THE_ANSWER, INSTEAD, STATUS, in_words
 from api_ec2.main import from_env
 
 LARGEST = 6_291_556
@@ -32,15 +33,11 @@ def handle(event: Event, context: Any) -> Answer:
     Raises: SettingError: no token is in the environment.
     """
     if wants_it_later(event):
-        words = (
-            "there is no work after the answer on Lambda: leave wait=false out, ask the API on its instance, or invoke"
-        )
-        words += " the stack's BackupFunction or RestoreFunction"
-        return refusal(501, words)
+        return refusal(AFTER_THE_ANSWER)
     answer: Answer = _app()(dict(event), context)
     size = len(json.dumps(answer))
     if size > LARGEST:
-        return refusal(413, f"the answer has {size} bytes, more than the {LARGEST} that Lambda passes on: ask for less")
+        return refusal(f"its answer has {size} bytes, and Lambda passes {LARGEST} on", "ask for less")
     return answer
 
 
@@ -49,6 +46,7 @@ def wants_it_later(event: Event) -> bool:
     return "false" in parse_qs(event.get("rawQueryString", "")).get("wait", [])
 
 
-def refusal(status: int, words: str) -> Answer:
+def refusal(reason: str, instead: str = INSTEAD) -> Answer:
+    body = json.dumps({"detail": in_words(reason, instead)})
     headers = {"content-type": "application/json", "cache-control": "no-store"}
-    return {"statusCode": status, "headers": headers, "body": json.dumps({"detail": words}), "isBase64Encoded": False}
+    return {"statusCode": STATUS, "headers": headers, "body": body, "isBase64Encoded": False}

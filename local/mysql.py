@@ -89,7 +89,7 @@ class MySQLServer(BaseModel):
 
     def answers(self) -> bool:
         try:
-            with closing(self.connect("root")):
+            with closing(self.connect("root", read_timeout=5)):
                 return True
         except pymysql.MySQLError:
             return False
@@ -102,8 +102,13 @@ class MySQLServer(BaseModel):
         else:
             bootstrap(BootstrapSettings.from_env(self.environment() | self.admin_environment()))
 
-    def connect(self, user: str = USER) -> "pymysql.Connection[pymysql.cursors.Cursor]":
-        """As the application's user, as the administrator that an RDS instance has, as who only reads, or as "root"."""
+    def connect(
+        self, user: str = USER, read_timeout: float | None = None
+    ) -> "pymysql.Connection[pymysql.cursors.Cursor]":
+        """As the application's user, as the administrator that an RDS instance has, as who only reads, or as "root".
+
+        `read_timeout`: seconds that each answer may take, the login's too; None for no end.
+        """
         passwords = {
             USER: self.password,
             ADMIN: self.admin_password,
@@ -118,6 +123,7 @@ class MySQLServer(BaseModel):
             database=self.database,
             ssl=ssl.create_default_context(cafile=str(self.ca)),
             connect_timeout=5,
+            read_timeout=read_timeout,
         )
 
     def environment(self) -> dict[str, str]:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes a fresh Amazon Linux 2023 instance the API's: its Python, its standing address, its units; and tells
-# CloudFormation of success only once the API answers and its database has the tables.
+# CloudFormation of success only once the API answers and its database has the tables. A deploy without its database
+# fails and rolls back. An instance that replaces a lost one while the database is down stays: another would be no better.
 # The user data of the template's ApiLaunchTemplate wrote /etc/rowferry/instance.env and unpacked the code.
 set -euo pipefail
 
@@ -13,11 +14,16 @@ set +o allexport
 say() { printf '%(%FT%TZ)T boot: %s\n' -1 "$*"; }
 step() { doing=$1 && say "$1"; }
 
-# Whatever ends this script before its end: a deploy is told to roll back, and the group replaces the instance.
-give_up() {
+# A deploy that waits for this instance is told to roll back. Where none waits, CloudFormation refuses the signal.
+signal_failure() {
   trap - EXIT
   say "failed: $1"
   /opt/aws/bin/cfn-signal --exit-code 1 --reason "boot: $1" --stack "$STACK" --resource ApiGroup --region "$AWS_DEFAULT_REGION" || true
+}
+
+# Whatever ends this script before the API lives: the group replaces the instance, too.
+give_up() {
+  signal_failure "$1"
   aws autoscaling set-instance-health --instance-id "$INSTANCE" --health-status Unhealthy --no-should-respect-grace-period || true
   exit 1
 }
@@ -44,12 +50,12 @@ take_address() {
   give_up "$INTERFACE is still held by $holder"
 }
 
-wait_for() {
+answers_well() {
   for _ in {1..60}; do
-    if curl --fail --silent --max-time 5 --output /dev/null "http://127.0.0.1:$API_PORT$1"; then return; fi
+    if curl --fail --silent --max-time 10 --output /dev/null "http://127.0.0.1:$API_PORT$1"; then return; fi
     sleep "$PATIENCE"
   done
-  give_up "http://127.0.0.1:$API_PORT$1 does not answer well"
+  return 1
 }
 
 INSTANCE=unknown
@@ -78,9 +84,12 @@ systemctl daemon-reload
 systemctl enable --now rowferry-api.service
 
 step "health"
-wait_for /livez
-wait_for /
-systemctl enable --now rowferry-watch.timer
+answers_well /livez || give_up "http://127.0.0.1:$API_PORT/livez does not answer well"
+systemctl enable --now rowferry-watch.timer # from here on it looks after the process, and replaces the instance if need be
+if ! answers_well /; then
+  signal_failure "the API lives, but its database does not answer or lacks tables (GET / is not 200)"
+  exit 1
+fi
 /opt/aws/bin/cfn-signal --exit-code 0 --stack "$STACK" --resource ApiGroup --region "$AWS_DEFAULT_REGION" ||
   say "nobody waits for a signal: this instance replaces one that was lost"
 trap - EXIT

@@ -4,17 +4,20 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response, status
 from pydantic import BaseModel, Field
 
+from api_ec2.bounds_on_lambda import AFTER_THE_ANSWER, SECONDS, NotOnLambda, in_words
 from api_ec2.deps import BucketDep, Problem, Session, SettingsDep
-from rowferry import backup, jobs, vault
+from api_ec2.limits import Limits
+from rowferry import backup, information_schema, jobs, vault
 from rowferry.backup import Manifest
-from rowferry.errors import BadRequest, Busy, RowferryError
+from rowferry.db import Connection
+from rowferry.errors import Busy, RowferryError
 from rowferry.jobs import Job
 from rowferry.restore import Moment, Order
 from rowferry.tables import TABLES, table_named
@@ -73,8 +76,8 @@ ORDERED: dict[int | str, dict[str, Any]] = {
     202: {"model": JobState, "description": "It has begun; Location says where to follow it"},
     404: {"model": Problem, "description": "There is no such table or backup"},
     409: {"model": Problem, "description": "What is there does not allow it: a run, a restore, other columns, orphans"},
-    422: {"description": "An order that makes no sense"},
-    413: {"model": Problem, "description": "On Lambda: more than fits into the time of a call"},
+    422: {"model": Problem, "description": "A parameter that is missing, unknown or has a wrong value"},
+    501: {"model": Problem, "description": "On Lambda: work after the answer, or more than fits into a call's time"},
 }
 ABSENT: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing"}}
 
@@ -90,6 +93,7 @@ def back_up(
     wait: Wait = True,
 ) -> JobState:
     """Backs up tables as they are at one moment."""
+    _assert_fits(request, conn, _named(table))
     begin = partial(vault.begin_backup, conn, _named(table))
     carry_out = partial(vault.carry_out_backup, settings, bucket)
     return _ordered(request, response, wait, begin, carry_out, lambda id: jobs.read(conn, id))
@@ -110,6 +114,7 @@ def restore(
     wait: Wait = True,
 ) -> JobState:
     """Makes tables what a backup holds, all in one transaction that writes only the rows that differ."""
+    _assert_fits(request, conn, _named(table))
     order = Order(_named(table), id, before, into, dry_run)
 
     def carry_out(id: str, ends: float | None) -> Job:
@@ -125,7 +130,7 @@ def job(conn: Session, id: Annotated[str, Path(pattern=ID)]) -> JobState:
     return JobState.of(jobs.read(conn, id))
 
 
-@router.get("/backups", responses={422: {"description": "A parameter that is not known"}})
+@router.get("/backups")
 def tables(bucket: BucketDep) -> list[Newest]:
     """All tables with their newest backup."""
     found = ((table, backup.complete(bucket, table)) for table in TABLES)
@@ -152,6 +157,17 @@ def _named(tables: str) -> tuple[str, ...]:
     return tuple(TABLES) if tables == "all" else tuple(table_named(name).name for name in tables.split(","))
 
 
+def _assert_fits(request: Request, conn: Connection, names: Sequence[str]) -> None:
+    """Raises: NotOnLambda for tables that no call of a function has the time for, before anything has begun."""
+    if "aws.context" not in request.scope:
+        return
+    limits: Limits = request.app.state.limits
+    rows = information_schema.about_rows(conn, names)
+    if rows > limits.rows_on_lambda:
+        most = f"{limits.rows_on_lambda} is the most that a call of {SECONDS} seconds bears"
+        raise NotOnLambda(in_words(f"{', '.join(names)} has about {rows} rows, and {most}"))
+
+
 def _ordered(
     request: Request,
     response: Response,
@@ -162,10 +178,7 @@ def _ordered(
 ) -> JobState:
     context = request.scope.get("aws.context")  # Mangum's: the app is on Lambda
     if context is not None and not wait:
-        raise BadRequest(
-            "this API is on Lambda, where no work goes on after an answer: leave ?wait=false out, or invoke the stack's"
-            " BackupFunction or RestoreFunction"
-        )
+        raise NotOnLambda(in_words(AFTER_THE_ANSWER))
     if not _free.acquire(blocking=False):
         raise Busy(f"{AT_ONCE} backups or restores are under way here; try again when one has ended")
     try:

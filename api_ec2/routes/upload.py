@@ -9,12 +9,14 @@ from pydantic import BaseModel
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 
-from rowferry.errors import BadRequest, TooLarge
+from api_ec2.deps import Problem
+from rowferry.errors import BadRequest, Refused, TooLarge
 from rowferry.parse import CHUNK_BYTES, CHUNK_RECORDS, Dialect
-from rowferry.tables import TABLES, table_named
+from rowferry.tables import TABLES, Table, table_named
 from rowferry.validate import CHUNK_MEDIA_TYPE, Reject, Validated, chunk_answer, validate_bytes
 
 router = APIRouter(tags=["validation"])
+_CURL = "curl -d takes all line ends away: send a file with --data-binary @file.csv -H 'Content-Type: text/csv'"
 _FORM_OVERHEAD = 64 * 1024  # of a multipart body around its file
 
 _EXAMPLE_CSV = "4535,Marcelo Gonzalez,2021-07-27T16:02:08Z,1,2\n4572,Lidia Mendez,2021-07-27T19:04:09Z,1,\n"
@@ -87,7 +89,7 @@ _BODY: dict[str, Any] = {
         400: {"description": "A form that can't be read, or with too many fields"},
         404: {"description": "An unknown table; the answer names the known ones"},
         413: {"description": f"More than {CHUNK_RECORDS} records or {CHUNK_BYTES} bytes; nothing was taken"},
-        422: {"description": "Not CSV text, or columns that are not the table's"},
+        422: {"model": Problem, "description": "Not CSV text, columns that are not the table's, a wrong parameter"},
     },
 )
 async def upload_csv(
@@ -104,10 +106,19 @@ async def upload_csv(
     known = table_named(table)
     body = await _body(request)
     dialect = Dialect(delimiter, tuple(columns.split(",")) if columns else ()) if delimiter else None
-    validated = validate_bytes(known, body, dialect, first_line)
+    validated = _validated(known, body, dialect, first_line)
     if CHUNK_MEDIA_TYPE in request.headers.get("accept", ""):
         return Response(chunk_answer(validated), media_type=CHUNK_MEDIA_TYPE)
     return JSONResponse(_verdict(validated).model_dump(mode="json"))
+
+
+def _validated(table: Table, body: bytes, dialect: Dialect | None, first_line: int) -> Validated:
+    try:
+        return validate_bytes(table, body, dialect, first_line)
+    except (BadRequest, Refused) as error:
+        if b"\n" in body or b"\r" in body or isinstance(error, TooLarge):
+            raise
+        raise BadRequest(f"{error}. The body has no line end; {_CURL}") from error
 
 
 def _verdict(validated: Validated) -> Verdict:
@@ -130,6 +141,8 @@ async def _body(request: Request) -> bytes:
         raise BadRequest(f"the body is said to be in {charset}; send UTF-8")
     if kind == "multipart/form-data":
         return await _file(request)
+    if kind == "application/x-www-form-urlencoded":
+        raise BadRequest(f"the body is {kind}, which is what curl -d sends; {_CURL}")
     if kind not in ("text/csv", "text/plain", "application/octet-stream", ""):
         raise BadRequest(f"the body is {kind}; send text/csv, or a file as multipart/form-data")
     body = await _bounded(request, CHUNK_BYTES)

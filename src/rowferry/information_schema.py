@@ -173,3 +173,10 @@ def checks(conn: Connection, table: str) -> Sequence[Check]:
 
 _CHECK = re.compile(r"  CONSTRAINT `([^`]+)` CHECK (\(.*\)),?")
 """One that is not enforced has a comment behind it."""
+
+
+def about_rows(conn: Connection, names: Sequence[str]) -> int:
+    """How many rows tables have together, as InnoDB guesses from a sample of pages: quick, and often 10 % off."""
+    db.run(conn, "SET SESSION information_schema_stats_expiry = 0")
+    sql = "SELECT TABLE_ROWS AS n FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN ({})"
+    return sum(int(found["n"] or 0) for found in db.rows_in(conn, sql, names))

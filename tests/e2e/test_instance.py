@@ -210,10 +210,14 @@ def test_an_api_that_dies_at_its_start_signals_failure(first: First, broken: Pat
     assert "/livez does not answer well" in first.machine.log()
 
 
-def test_a_database_that_lets_nobody_in_signals_failure(first: First, artefact: Path) -> None:
+def test_a_database_that_lets_nobody_in_fails_a_deploy_and_leaves_the_instance(first: First, artefact: Path) -> None:
+    """Another instance would be no better off: one that replaces a lost one must not be replaced for ever."""
     first.secrets["app-secret AWSCURRENT"] = "wrong"
     assert first.boot(artefact) == 1
     assert first.signals() == ["1"]
+    assert first.machine.calls("aws", "autoscaling", "set-instance-health") == []
+    assert ["systemctl", "enable", "--now", "rowferry-watch.timer"] in first.machine.calls("systemctl")
+    assert "its database does not answer or lacks tables" in first.machine.log()
     with httpx.Client(base_url=f"http://127.0.0.1:{first.port}") as api:
         assert api.get("/livez").status_code == 200, "the process itself lives"
 

@@ -16,7 +16,8 @@ from rowferry.config import Settings
 TOKEN = "the-integration-tests-token"
 VALIDATOR = "the-token-that-only-validates"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-NO_LIMITS = Limits(chunks=Rate(1e6, 10**6), others=Rate(1e6, 10**6), strangers=Rate(1e6, 10**6))
+_ANY = Rate(1e6, 10**6)
+NO_LIMITS = Limits(chunks=_ANY, others=_ANY, strangers=_ANY, fresh=0)
 
 
 @contextmanager

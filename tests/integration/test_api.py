@@ -1,7 +1,10 @@
 """The API over real HTTP, on real MySQL."""
 
+import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -26,7 +29,9 @@ def client(settings: Settings) -> Iterator[httpx.Client]:
 def test_health_says_that_database_and_tables_are_there(client: httpx.Client) -> None:
     answer = client.get("/")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "database": True, "tables": True, "missing": []}
+    said = answer.json()
+    assert said.pop("age_seconds") < 5
+    assert said == {"status": "ok", "database": True, "tables": True, "missing": []}
 
 
 def test_health_is_503_without_database_or_table_and_life_goes_on(
@@ -142,6 +147,31 @@ def test_what_is_not_csv_text_is_422(client: httpx.Client, content: bytes, detai
 def test_another_kind_of_body_is_422(client: httpx.Client, kind: str) -> None:
     answer = client.post("/upload_csv?table=jobs", content=b"{}", headers={"Content-Type": kind})
     assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begins"),
+    [
+        (
+            (),
+            "the body is application/x-www-form-urlencoded, which is what curl -d sends; curl -d takes",
+        ),
+        (("-H", "Content-Type: text/csv"), "line 1: the header lacks"),
+    ],
+)
+def test_a_file_that_curl_took_the_line_ends_from_is_422_and_told_how_to_be_sent(
+    settings: Settings, tmp_path: Path, arguments: tuple[str, ...], begins: str
+) -> None:
+    file = tmp_path / "jobs.csv"
+    file.write_text("id,title\n1,Cook\n2,Nurse\n")
+    url = f"{settings.api_url}/upload_csv?table=jobs"
+    token = ("-H", f"Authorization: {BEARER['Authorization']}")
+    for way in ("-d", "--data-binary"):
+        sent = subprocess.run(["curl", "-s", *token, *arguments, way, f"@{file}", url], capture_output=True, check=True)
+        detail = json.loads(sent.stdout)["detail"]
+        told = "send a file with --data-binary @file.csv -H 'Content-Type: text/csv'" in detail
+        assert told == (way == "-d" or not arguments), detail
+        assert detail.startswith(begins)
 
 
 @pytest.mark.parametrize("kind", ["Text/CSV; Charset=UTF-8", "TEXT/PLAIN", "text/csv ;charset=us-ascii"])

@@ -84,7 +84,9 @@ def test_what_is_missing_is_told_with_a_token_only(
 ) -> None:
     db.run(admin, "RENAME TABLE hired_employees TO hidden")
     try:
-        assert stranger.get("/").json() == {"status": "unavailable", "database": True, "tables": False, "missing": None}
+        said = stranger.get("/").json()
+        del said["age_seconds"]
+        assert said == {"status": "unavailable", "database": True, "tables": False, "missing": None}
         assert stranger.get("/", headers=BEARER).json()["missing"] == ["hired_employees"]
     finally:
         db.run(admin, "RENAME TABLE hidden TO hired_employees")
