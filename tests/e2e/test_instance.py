@@ -110,6 +110,8 @@ def first(stack_world: World, tmp_path: Path) -> Iterator[First]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     metadata, files = (f"http://127.0.0.1:{server.server_port}" for server in servers)
     values = {
+        "AWS::AccountId": "123456789012",
+        "AWS::Partition": "aws",
         "AWS::Region": "us-east-1",
         "AWS::StackName": "rowferry",
         "ApiInterface": "eni-1",
