@@ -200,7 +200,7 @@ def test_every_answer_has_the_security_headers(settings: Settings, method: str, 
 
 
 def test_a_failure_tells_nothing_of_its_inner_workings(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
-    with served(replace(settings, db_password="wrong-password")) as url:
+    with served(replace(settings, db_name="somewhere_else")) as url:
         answer = httpx.get(f"{url}/runs", headers=BEARER)
     assert (answer.status_code, answer.json()) == (500, {"detail": "an internal error"})
     assert "Access denied" in capfd.readouterr().err, "who runs it finds the reason in the log"
