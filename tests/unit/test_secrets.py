@@ -32,7 +32,6 @@ LOOKED_AT = {  # findings that are none
     "tests/e2e/test_instance.py": 3,  # made up for the test
     "tests/integration/half_done_runs.json": 1,  # an etag
     "tests/integration/test_db.py": 1,
-    "tests/integration/test_guard.py": 1,
     "tests/unit/local/test_mysqld.py": 2,  # checksums
     "tests/unit/test_config.py": 1,
 }
