@@ -1,4 +1,5 @@
-"""Who may ask what: bearer tokens of two roles. Two of each role are valid at once, so that one can be replaced."""
+"""Which caller may use which route: bearer tokens of two roles. Two tokens of each role are valid at the same time, so
+that one can be replaced."""
 
 import hmac
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ _VARIABLES: Mapping[Role, str] = {"operator": "API_OPERATOR_TOKEN", "validator":
 class Access:
     """`tokens`: each of them may do everything. `validators`: each of them may validate chunks.
 
-    `open`: nobody needs a token and everybody is an operator, which only a private machine may say.
+    `open`: nobody needs a token and everybody is an operator. For private machines only.
     """
 
     tokens: tuple[str, ...] = field(default=(), repr=False)
@@ -29,18 +30,18 @@ class Access:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Access":
-        """API_OPERATOR_TOKEN and API_VALIDATOR_TOKEN, each with its former one as …_PREVIOUS, or API_OPEN=1.
+        """API_OPERATOR_TOKEN and API_VALIDATOR_TOKEN, each with the former token as …_PREVIOUS, or API_OPEN=1.
 
-        Raises: SettingError: there is no operator's token, a token can be guessed, or one has both roles; the API does
-        not start.
+        Raises: SettingError if the operator's token is missing, a token can be guessed, or a token has both roles. Then
+        the API does not start.
         """
         operators, validators = (_tokens(environ, _VARIABLES[role]) for role in ("operator", "validator"))
         if not operators and (validators or environ.get("API_OPEN") != "1"):
             raise SettingError(
-                "API_OPERATOR_TOKEN is missing: without a token the API starts only where API_OPEN=1 says so"
+                "API_OPERATOR_TOKEN is missing: the API starts without a token only if API_OPEN=1 is set"
             )
         if set(operators) & set(validators):
-            raise SettingError("API_VALIDATOR_TOKEN is an operator's token too: it could operate")
+            raise SettingError("API_VALIDATOR_TOKEN is an operator's token too: it must be another token")
         return cls(operators, validators, open=not operators)
 
     def role(self, authorization: str) -> Role | None:
@@ -57,11 +58,11 @@ def _tokens(environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
     given = {name: environ.get(name, "").strip() for name in (variable, f"{variable}_PREVIOUS")}
     for name, token in given.items():
         if token and (len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable()):
-            raise SettingError(f"{name} is no token: {MIN_TOKEN} or more printable ASCII characters are")
+            raise SettingError(f"{name} is no token: a token has {MIN_TOKEN} or more printable ASCII characters")
     return tuple(token for token in given.values() if token)
 
 
 def _is_one_of(given: bytes, tokens: tuple[str, ...]) -> bool:
-    """Takes as long for each wrong token, and compares all."""
+    """Compares all tokens, so each wrong token takes the same time."""
     found = [hmac.compare_digest(given, known.encode()) for known in tokens]
     return any(found)

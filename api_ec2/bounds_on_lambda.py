@@ -1,12 +1,12 @@
-"""What the API can't do on Lambda, always said alike: status 501, and words with the reason and another way."""
+"""What the API can't do on Lambda. Each answer has status 501, the reason and another way."""
 
 from rowferry.errors import Never
 
 STATUS = 501
 SECONDS = 29
-INSTEAD = "ask the API on its instance (ApiHosting=both), or invoke the stack's BackupFunction or RestoreFunction"
+INSTEAD = "call the API on its instance (ApiHosting=both), or invoke the stack's BackupFunction or RestoreFunction"
 
-AFTER_THE_ANSWER = "no work goes on after an answer, so leave wait=false out"
+AFTER_THE_ANSWER = "no work continues after the answer, so leave wait=false out"
 
 
 def in_words(reason: str, instead: str = INSTEAD) -> str:
@@ -14,4 +14,4 @@ def in_words(reason: str, instead: str = INSTEAD) -> str:
 
 
 class NotOnLambda(Never):
-    """Nothing was begun, or what was begun has changed nothing."""
+    """The request changed nothing, whether or not its work had begun."""

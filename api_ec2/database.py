@@ -1,6 +1,6 @@
-"""The API's database sessions: few at a time, so that enough are left for loading, and with an end to every wait.
+"""The API's database sessions: few at a time, so that enough are left for loading, and with a limit for every wait.
 
-The application's user has 30 connections. Each of the instance's two processes takes 4 for requests, 1 for `GET /` and
+The application's user has 30 connections. Each of the instance's two processes uses 4 for requests, 1 for `GET /` and
 4 for the two backups or restores that it carries out: 18 in all.
 """
 
@@ -17,7 +17,7 @@ from rowferry.errors import DatabaseUnavailable, RowferryError
 
 
 class Places:
-    """So many requests of this process may have a session; the others wait, in no thread, and not for long."""
+    """Limits how many requests of this process have a session. Others wait for a short time, without a thread."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -25,7 +25,7 @@ class Places:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Raises: DatabaseUnavailable where none is free in time."""
+        """Raises: DatabaseUnavailable if no session is free in time."""
         try:
             async with asyncio.timeout(self._limits.place):
                 await self._free.acquire()
@@ -39,7 +39,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Look:
-    """What was found. `taken`: when it began, by time.monotonic. `missing`: tables, where the database answered."""
+    """What was found. `taken`: when it began, by time.monotonic. `missing`: tables, if the database answered."""
 
     taken: float
     answered: bool
@@ -47,7 +47,7 @@ class Look:
 
 
 class Looks:
-    """At the database, for `GET /`: one at a time, shared by all who ask meanwhile, and kept for `Limits.fresh`."""
+    """Checks of the database for `GET /`: one at a time, shared by concurrent callers, kept for `Limits.fresh`."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits

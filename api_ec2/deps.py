@@ -23,7 +23,7 @@ from rowferry.s3 import Bucket
 
 
 class Problem(BaseModel):
-    """What went wrong, in words."""
+    """`detail` explains what went wrong."""
 
     detail: str
 
@@ -34,12 +34,12 @@ def _settings() -> Settings:
 
 
 async def settings() -> Settings:
-    """Like the other dependencies of every request asynchronous: FastAPI calls a plain function in a thread."""
+    """Asynchronous, like all dependencies of every request, because FastAPI calls a plain function in a thread."""
     return _settings()
 
 
 async def bounded_settings(request: Request, settings: Annotated[Settings, Depends(settings)]) -> Settings:
-    """Sessions with them give up soon where the database takes connections and does not answer."""
+    """With these settings, a session fails soon if the database accepts connections and does not answer."""
     limits: Limits = request.app.state.limits
     return replace(settings, connect_seconds=limits.connect)
 
@@ -49,12 +49,12 @@ SettingsDep = Annotated[Settings, Depends(bounded_settings)]
 
 @lru_cache
 def _bucket(name: str) -> Bucket:
-    """Kept between requests: making a client costs more than a request's work with it."""
+    """Kept between requests, because creating a client takes longer than a request's work with the client."""
     return Bucket(name)
 
 
 def bucket(settings: SettingsDep) -> Bucket:
-    """Raises: SettingError where none is set."""
+    """Raises: SettingError if BUCKET is not set."""
     if not settings.bucket:
         raise SettingError("the environment variable BUCKET is missing")
     return _bucket(settings.bucket)
@@ -77,7 +77,7 @@ Place = Annotated[None, Depends(place, scope="function")]
 
 
 def session(request: Request, settings: SettingsDep, place: Place) -> Iterator[Connection]:
-    """A database session for one request; a query has the time that the limits say, and the server a little more.
+    """A database session for one request. `Limits.query` limits a query; the server's answer may take a little longer.
 
     Raises: WrongSchema, DatabaseUnavailable.
     """
@@ -88,7 +88,7 @@ def session(request: Request, settings: SettingsDep, place: Place) -> Iterator[C
 
 
 Session = Annotated[Connection, Depends(session, scope="function")]
-"""Given back before the answer is sent: who reads slowly holds no connection."""
+"""Closed before the answer is sent, so a client that reads slowly holds no connection."""
 
 
 async def caller(request: Request) -> Role | None:
@@ -100,18 +100,19 @@ async def caller(request: Request) -> Role | None:
 Caller = Annotated[Role | None, Depends(caller)]
 
 described_token = HTTPBearer(auto_error=False, scheme_name="token", description="An operator's token or a validator's")
-"""For the API's description only, so that programs which read it ask for a token; `caller` looks at the header."""
+"""Only for the API's description, so that programs which read it ask for a token. `caller` reads the header."""
 
 
 async def refuse_unknown(request: Request) -> None:
-    """What is misspelt must not become something else: a restore in earnest where `dryrun` was meant as `dry_run`.
+    """Rejects unknown parameters: with `dryrun` instead of `dry_run`, a restore would write rows.
 
-    Raises: RequestValidationError for a parameter that the route does not know, or one that is given twice.
+    Raises: RequestValidationError for a parameter that the route does not know, or that is given twice.
     """
     known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
     given = Counter(name for name, _ in request.query_params.multi_items())
-    wrong = {name: f"it is given {times} times" for name, times in given.items() if times > 1}
-    wrong |= {name: f"the route has {', '.join(sorted(known)) or 'none'}" for name in given if name not in known}
+    wrong = {name: f"given {times} times" for name, times in given.items() if times > 1}
+    unknown = f"unknown; the route's parameters are: {', '.join(sorted(known)) or 'none'}"
+    wrong |= {name: unknown for name in given if name not in known}
     if wrong:
         faults = [{"type": "parameter", "loc": ("query", name), "msg": words} for name, words in wrong.items()]
         raise RequestValidationError(faults)

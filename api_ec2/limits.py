@@ -1,6 +1,6 @@
-"""What a request may be and how often it may come; and the headers that every answer has, an error's too.
+"""Limits on the size, time and rate of requests, and the headers that every answer has, also an error's.
 
-Counts are kept by process: two workers together allow twice as much.
+Each process counts its own requests: two workers together allow twice as much.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ TLS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}
 
 @dataclass(frozen=True)
 class Rate:
-    """Requests of one client: so many a second in the long run, so many at once."""
+    """Requests of one client: on average in a second, and at the same time."""
 
     a_second: float
     at_once: int
@@ -42,14 +42,14 @@ class Rate:
 
 @dataclass(frozen=True)
 class Limits:
-    """`chunks` is what one file's functions send at full speed with much to spare. `strangers`: without a token.
+    """`chunks` is much more than one file's functions send at full speed. `strangers`: clients without a token.
 
-    `arrive`: seconds that a request's body may take; `query`: that a query of the database may. `headers`: bytes.
+    `arrive`: seconds until a request's body must have arrived; `query`: seconds for a database query. `headers`: bytes.
 
-    Of the database: `sessions` that a process may have for requests at once. `place`: seconds that a request waits for
-    one of them; `connect`: that each answer of a login may take; `look`: that one to `GET /` may, which looks again
-    where its last look is older than `fresh` seconds. While the database is frozen, requests get 503 after `place` and
-    `connect` at most.
+    For the database: `sessions` is how many sessions a process may use for requests at the same time. `place`: seconds
+    that a request waits for a session. `connect`: seconds for each answer of the server during a login. `look`: seconds
+    for a database answer to `GET /`, which reuses a result until it is older than `fresh` seconds. While the database
+    is frozen, requests get 503 after `place` plus `connect` at most.
     """
 
     chunks: Rate = Rate(1_000, 4_000)
@@ -63,14 +63,14 @@ class Limits:
     connect: float = 3
     look: float = 2
     fresh: float = 2
-    rows_on_lambda: int = 5_000_000  # docs/backup.md: what the fastest way backs up in 19 s
+    rows_on_lambda: int = 5_000_000  # docs/backup.md: rows that the fastest way backs up in 19 s
 
 
 LIMITS = Limits()
 
 
 class Bucket:
-    """Tokens in the sense of a token bucket, by client; clients that have not come for long are forgotten."""
+    """A token bucket for each client; clients that have sent no request for long are removed."""
 
     def __init__(self, rate: Rate, clients: int = 10_000) -> None:
         self._rate = rate
@@ -78,7 +78,7 @@ class Bucket:
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait(self, client: str, now: float) -> float:
-        """Takes one; 0, or the seconds after which there is one again."""
+        """Takes a token and returns 0, or returns the seconds until the next token."""
         left, at = self._left.pop(client, (float(self._rate.at_once), now))
         left = min(self._rate.at_once, left + (now - at) * self._rate.a_second)
         allowed = left >= 1
@@ -96,7 +96,7 @@ class _Refusal(Exception):
 
 
 class Guard:
-    """ASGI middleware, outermost: nothing is read or answered past it."""
+    """The outermost ASGI middleware: every request and every answer goes through it."""
 
     def __init__(self, app: ASGIApp, access: Access, limits: Limits) -> None:
         self._app = app
@@ -116,7 +116,7 @@ class Guard:
         except _Refusal as refusal:
             await answer.refuse(refusal)
         except ClientDisconnect:
-            log.info("%s: the client went away", scope["path"])
+            log.info("%s: the client disconnected", scope["path"])
         except Exception:
             log.exception("%s failed", scope["path"])
             await answer.refuse(_Refusal(500, "an internal error"))
@@ -145,7 +145,7 @@ class Guard:
 
         async def receive_in_time() -> Message:
             nonlocal arrived
-            if arrived:  # what is waited for now is the client's going away
+            if arrived:  # the app now waits for the client to disconnect
                 return await receive()
             try:
                 async with asyncio.timeout(deadline - time.monotonic()):
@@ -175,7 +175,7 @@ class _Answer:
         await self._send(message)
 
     async def refuse(self, refusal: _Refusal) -> None:
-        if self._begun:  # too late for another status: the connection ends where the answer does
+        if self._begun:  # too late for another status, so the connection is closed
             raise RuntimeError("the answer broke off") from refusal
         body = json.dumps({"detail": refusal.detail}).encode()
         headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}

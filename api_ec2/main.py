@@ -66,23 +66,23 @@ FORBIDDEN: dict[int | str, dict[str, Any]] = {403: _refusal("The token may only 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """What was imported stays: kept out of the garbage collector's way, which a chunk's many tuples call often."""
+    """Excludes imported objects from garbage collection, which a chunk's many tuples start often."""
     gc.collect()
     gc.freeze()
     yield
 
 
 def create_app(access: Access, limits: Limits = LIMITS) -> FastAPI:
-    """The app for these callers. Everything but `/` and `/livez` needs a token; everything but
-    `/upload_csv` an operator's, the API's own description too.
+    """The app for these callers. All routes except `/` and `/livez` need a token. All of these except `/upload_csv`
+    need an operator's token, also the API's own description.
 
-    There are no pages that show the description: they would load their scripts from elsewhere.
+    No page shows the description, because such pages load their scripts from other servers.
     """
     app = FastAPI(
         lifespan=lifespan,
         title="Rowferry",
         version=rowferry.__version__,
-        summary="Carries CSV files into MySQL and accounts for every row",
+        summary="Loads CSV files into MySQL and accounts for every row",
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -112,11 +112,11 @@ def create_app(access: Access, limits: Limits = LIMITS) -> FastAPI:
 
 
 async def answer_error(request: Request, error: Exception) -> JSONResponse:
-    """A caller's mistake in words; anything else without its inner workings."""
+    """Explains a mistake of the caller; shows no internals of any other failure."""
     code = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
     if code == 500:
         log.error("%s %s failed: %s: %s", request.method, request.url.path, type(error).__name__, error)
-    if isinstance(error, OutOfTime):  # which no work on an instance is
+    if isinstance(error, OutOfTime):  # happens on Lambda only
         error = NotOnLambda(in_words(f"it takes longer than the {SECONDS} seconds of a call, and nothing was changed"))
     with_words = code < 500 or isinstance(error, (WrongSchema, NotOnLambda))
     detail = str(error) if with_words else "not available, try again" if code == 503 else "an internal error"
@@ -139,7 +139,7 @@ async def answer_method(request: Request, error: Exception) -> JSONResponse:
 
 
 def from_env() -> FastAPI:
-    """The app as the environment says.
+    """The app with the settings of the environment.
 
     Raises: SettingError.
     """

@@ -1,7 +1,8 @@
 """The same app on Lambda, through Mangum: behind an API Gateway HTTP API, which the template makes, or a function URL.
 
-What Lambda does not bear is answered alike, by 501 and words, before Lambda or the gateway would break it off: an
-answer over 6 MB, work of more than 29 seconds, and work after the answer, since Lambda stops the process with it.
+Three things are not possible on Lambda: an answer over 6 MB, work of more than 29 seconds, and work after the answer,
+because Lambda stops the process after the answer. These requests get 501 with an explanation before Lambda or the
+gateway would end them.
 """
 
 import json
@@ -16,7 +17,7 @@ from api_ec2.bounds_on_lambda import AFTER_THE_ANSWER, INSTEAD, STATUS, in_words
 from api_ec2.main import from_env
 
 LARGEST = 6_291_556
-"""Bytes of a function's answer, as JSON. The limit that Lambda itself names where one is larger."""
+"""Bytes of a function's answer, as JSON. The limit that Lambda's own error names for a larger answer."""
 
 Event = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -37,12 +38,12 @@ def handle(event: Event, context: Any) -> Answer:
     answer: Answer = _app()(dict(event), context)
     size = len(json.dumps(answer))
     if size > LARGEST:
-        return refusal(f"its answer has {size} bytes, and Lambda passes {LARGEST} on", "ask for less")
+        return refusal(f"its answer has {size} bytes, and Lambda allows {LARGEST}", "request fewer rows")
     return answer
 
 
 def wants_it_later(event: Event) -> bool:
-    """Whether the request asks for an answer now and the work after it."""
+    """Whether the request asks for an answer before its work is done."""
     return "false" in parse_qs(event.get("rawQueryString", "")).get("wait", [])
 
 

@@ -1,4 +1,4 @@
-"""Backups and restores: ordered, followed, listed."""
+"""Routes that start, show and list backups and restores."""
 
 import datetime as dt
 import logging
@@ -27,20 +27,20 @@ log = logging.getLogger("uvicorn.error")
 router = APIRouter(tags=["backups"])
 
 AT_ONCE = 2
-"""Backups and restores that one process works on; more are told to come again."""
+"""Backups and restores that one process works on at the same time; further requests get 409."""
 
 SPARE_SECONDS = 10
-"""On Lambda, what is left for the answer."""
+"""Time that is left for the answer on Lambda."""
 
 _free = threading.BoundedSemaphore(AT_ONCE)
 
 ID = f"^{jobs.ID.pattern}$"
-Tables = Annotated[str, Path(max_length=1_000, description="A table, several with commas between, or `all`")]
+Tables = Annotated[str, Path(max_length=1_000, description="A table, several with commas between them, or `all`")]
 Wait = Annotated[bool, Query(description="false: answers 202 at once, with a job to follow at `/jobs/{id}`")]
 
 
 class JobState(BaseModel):
-    """A backup or restore, under way or ended. A backup's id is its job's."""
+    """A running or ended backup or restore. A backup has the same id as its job."""
 
     id: str
     kind: str
@@ -65,7 +65,7 @@ class Backups(BaseModel):
 
 
 class Newest(BaseModel):
-    """By table the newest complete backup and how many there are; None too where its manifest can't be read."""
+    """A table's newest complete backup, None if its manifest can't be read, and the number of complete backups."""
 
     table: str
     complete: int
@@ -73,13 +73,16 @@ class Newest(BaseModel):
 
 
 ORDERED: dict[int | str, dict[str, Any]] = {
-    202: {"model": JobState, "description": "It has begun; Location says where to follow it"},
-    404: {"model": Problem, "description": "There is no such table or backup"},
-    409: {"model": Problem, "description": "What is there does not allow it: a run, a restore, other columns, orphans"},
+    202: {"model": JobState, "description": "The job has begun; the header Location has the path of its state"},
+    404: {"model": Problem, "description": "The table or the backup does not exist"},
+    409: {"model": Problem, "description": "Refused: a run, another restore, other columns, or rows would be orphaned"},
     422: {"model": Problem, "description": "A parameter that is missing, unknown or has a wrong value"},
-    501: {"model": Problem, "description": "On Lambda: work after the answer, or more than fits into a call's time"},
+    501: {
+        "model": Problem,
+        "description": "On Lambda: work after the answer, or work that takes longer than a call may",
+    },
 }
-ABSENT: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing"}}
+ABSENT: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "The table or job does not exist"}}
 
 
 @router.post("/backup/{table}", responses=ORDERED)
@@ -92,7 +95,7 @@ def back_up(
     table: Tables,
     wait: Wait = True,
 ) -> JobState:
-    """Backs up tables as they are at one moment."""
+    """Backs up tables in one consistent snapshot."""
     _assert_fits(request, conn, _named(table))
     begin = partial(vault.begin_backup, conn, _named(table))
     carry_out = partial(vault.carry_out_backup, settings, bucket)
@@ -107,13 +110,13 @@ def restore(
     settings: SettingsDep,
     bucket: BucketDep,
     table: Tables,
-    id: Annotated[str | None, Query(pattern=ID, description="a backup; else the newest")] = None,
-    before: Annotated[Moment | None, Query(description="the newest until then, with a time zone")] = None,
-    into: Annotated[str | None, Query(pattern="^[A-Za-z0-9_]{1,64}$", description="another table, as wide")] = None,
-    dry_run: Annotated[bool, Query(description="only says what would be done")] = False,
+    id: Annotated[str | None, Query(pattern=ID, description="id of a backup; default: the newest")] = None,
+    before: Annotated[Moment | None, Query(description="newest backup until this time with a zone")] = None,
+    into: Annotated[str | None, Query(pattern="^[A-Za-z0-9_]{1,64}$", description="table to restore into")] = None,
+    dry_run: Annotated[bool, Query(description="true: says what the restore would change, and writes nothing")] = False,
     wait: Wait = True,
 ) -> JobState:
-    """Makes tables what a backup holds, all in one transaction that writes only the rows that differ."""
+    """Restores tables from a backup in one transaction, which writes only the rows that differ."""
     _assert_fits(request, conn, _named(table))
     order = Order(_named(table), id, before, into, dry_run)
 
@@ -126,7 +129,7 @@ def restore(
 
 @router.get("/jobs/{id}", responses=ABSENT)
 def job(conn: Session, id: Annotated[str, Path(pattern=ID)]) -> JobState:
-    """One backup or restore, whichever process is at work on it."""
+    """One backup or restore of any process."""
     return JobState.of(jobs.read(conn, id))
 
 
@@ -142,7 +145,7 @@ def tables(bucket: BucketDep) -> list[Newest]:
 
 @router.get("/backups/{table}", responses=ABSENT)
 def backups(
-    bucket: BucketDep, table: str, limit: Annotated[int, Query(ge=1, le=100, description="so many at most")] = 20
+    bucket: BucketDep, table: str, limit: Annotated[int, Query(ge=1, le=100, description="at most so many")] = 20
 ) -> Backups:
     """A table's complete backups."""
     ids = backup.complete(bucket, table_named(table).name)[-limit:]
@@ -158,14 +161,14 @@ def _named(tables: str) -> tuple[str, ...]:
 
 
 def _assert_fits(request: Request, conn: Connection, names: Sequence[str]) -> None:
-    """Raises: NotOnLambda for tables that no call of a function has the time for, before anything has begun."""
+    """Raises: NotOnLambda before any work begins, for tables that are too large for one call of a function."""
     if "aws.context" not in request.scope:
         return
     limits: Limits = request.app.state.limits
     rows = information_schema.about_rows(conn, names)
     if rows > limits.rows_on_lambda:
-        most = f"{limits.rows_on_lambda} is the most that a call of {SECONDS} seconds bears"
-        raise NotOnLambda(in_words(f"{', '.join(names)} has about {rows} rows, and {most}"))
+        most = f"a call of {SECONDS} seconds can process {limits.rows_on_lambda} at most"
+        raise NotOnLambda(in_words(f"{', '.join(names)}: about {rows} rows, and {most}"))
 
 
 def _ordered(
@@ -180,7 +183,7 @@ def _ordered(
     if context is not None and not wait:
         raise NotOnLambda(in_words(AFTER_THE_ANSWER))
     if not _free.acquire(blocking=False):
-        raise Busy(f"{AT_ONCE} backups or restores are under way here; try again when one has ended")
+        raise Busy(f"this process already works on {AT_ONCE} backups or restores; try again when one has ended")
     try:
         id = begin()
         if not wait:
@@ -200,14 +203,14 @@ def _ordered(
 
 
 def _ends(context: Any) -> float | None:
-    """By time.monotonic; on an instance never."""
+    """Deadline by time.monotonic; None on an instance."""
     if context is None:
         return None
     return time.monotonic() + float(context.get_remaining_time_in_millis()) / 1000 - SPARE_SECONDS
 
 
 def _in_background(carry_out: Callable[[str, float | None], Job], id: str) -> None:
-    """The job's row says what came of it; a process that ends leaves it to its lease."""
+    """The result is in the job's row."""
     try:
         carry_out(id, None)
     except RowferryError as error:

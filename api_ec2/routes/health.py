@@ -1,4 +1,4 @@
-"""Is it there? The only routes that need no token."""
+"""Whether database and process are available. Only these routes need no token."""
 
 import time
 from typing import Literal
@@ -15,7 +15,7 @@ router = APIRouter(tags=["health"])
 class Health(BaseModel):
     """Whether a file could be loaded now. `missing` names tables, for operators.
 
-    `age_seconds`: how long ago the database was looked at; all who ask within two seconds share one look.
+    `age_seconds`: how long ago the database was checked; all callers within two seconds share one check.
     """
 
     status: Literal["ok", "unavailable"]
@@ -28,7 +28,7 @@ class Health(BaseModel):
 @router.head("/", include_in_schema=False)
 @router.get("/", responses={503: {"model": Health}})
 async def health(request: Request, settings: SettingsDep, caller: Caller, response: Response) -> Health:
-    """Is the database there, with the required tables? Answered within five seconds, whatever the database does."""
+    """Whether the database answers and has the required tables. The answer comes within five seconds in every case."""
     looks: Looks = request.app.state.looks
     look = await looks.newest(settings)
     is_well = look.answered and not look.missing
@@ -46,5 +46,5 @@ async def health(request: Request, settings: SettingsDep, caller: Caller, respon
 @router.head("/livez", include_in_schema=False)
 @router.get("/livez")
 async def alive() -> dict[str, str]:
-    """The process lives, whatever its database does."""
+    """Answers if the process is alive, whether or not the database is available."""
     return {"status": "alive"}

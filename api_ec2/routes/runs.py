@@ -1,4 +1,4 @@
-"""Runs, as the ledger knows them."""
+"""Runs, as they are in the ledger."""
 
 import datetime as dt
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ router = APIRouter(tags=["runs"])
 
 
 class RunState(BaseModel):
-    """A run, finished or under way: its counts are those of the batches that are in the books so far."""
+    """A finished or running run. Its counts are those of the batches that are in the ledger so far."""
 
     run: str
     claim: int
@@ -72,14 +72,14 @@ class RunState(BaseModel):
 
 
 class Runs(BaseModel):
-    """The newest runs first; `next` is the `before` of the page that follows, None on the last one."""
+    """The newest runs first. `next` is the value of `before` for the next page; None on the last page."""
 
     runs: list[RunState]
     next: int | None
 
 
 class AttemptState(BaseModel):
-    """One execution of a run. `status`: running, or the run's own when the attempt ended."""
+    """One execution of a run. `status`: running, or the run's status when the attempt ended."""
 
     execution_arn: str
     status: str
@@ -89,21 +89,21 @@ class AttemptState(BaseModel):
 
 
 class RunDetail(RunState):
-    """A run with its report, once it is finished, and what each of its executions came to."""
+    """A run with the result of each of its executions, and with its report when the run is finished."""
 
     attempts: list[AttemptState]
     report: dict[str, Any] | None
 
 
 class Restarted(BaseModel):
-    """`execution_arn`: the execution that was started; None where the sweep will start it."""
+    """`execution_arn`: the execution that was started; None if the sweep will start one."""
 
     run: str
     execution_arn: str | None
     detail: str
 
 
-ABSENT: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such run"}}
+ABSENT: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "The run does not exist"}}
 CHANGED: dict[int | str, dict[str, Any]] = {
     **ABSENT,
     409: {"model": Problem, "description": "The run has ended, or an execution is at work on it"},
@@ -115,7 +115,7 @@ RunId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 def runs(
     conn: Session,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="`next` of the page before")] = None,
+    before: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="`next` of the previous page")] = None,
 ) -> Runs:
     """The history of runs."""
     found = [RunState.of(progress) for progress in ledger.newest(conn, limit, before)]
@@ -124,7 +124,7 @@ def runs(
 
 @router.get("/runs/{run}", responses=ABSENT)
 def run(conn: Session, run: RunId) -> RunDetail:
-    """One run, with its attempts, and its report once it is finished."""
+    """One run, with its attempts, and with its report when the run is finished."""
     return _detail(conn, run)
 
 
@@ -148,11 +148,11 @@ def _detail(conn: Connection, run: str) -> RunDetail:
 def abandon(
     conn: Session,
     run: RunId,
-    reason: Annotated[str, Query(max_length=500, description="why, for whoever reads the history")] = "",
+    reason: Annotated[str, Query(max_length=500, description="why the run is abandoned; the history shows it")] = "",
 ) -> RunDetail:
-    """Gives a run up for good: other files may load its keys, and nothing starts it again.
+    """Abandons a run: other files may load its keys, and nothing starts the run again.
 
-    What it has loaded stays in the table; the answer says how much that is. The upload stays in raw/.
+    Rows that the run has loaded stay in the table; the answer says how many. The upload stays in raw/.
     """
     ledger.abandon(conn, run, reason)
     return _detail(conn, run)
@@ -160,14 +160,14 @@ def abandon(
 
 @router.post("/runs/{run}/retry", status_code=202, responses=CHANGED)
 def retry(conn: Session, settings: SettingsDep, run: RunId) -> Restarted:
-    """Starts a run that failed again; it goes on where it stopped.
+    """Starts a failed run again; the run continues where it stopped.
 
-    Where Step Functions is out of reach of this API, as on Lambda, the next sweep starts it.
+    If this API can't reach Step Functions, as on Lambda, the next sweep starts the run.
     """
     ledger.retry(conn, run)
     found = ledger.read(conn, run)
     if not settings.migrate_arn:
-        return Restarted(run=run, execution_arn=None, detail=f"{_BY_SWEEP}: this API does not reach Step Functions")
+        return Restarted(run=run, execution_arn=None, detail=f"{_BY_SWEEP}: this API can't reach Step Functions")
     try:
         given = executions.event(found.bucket, found.key, found.etag, found.version, "rowferry.api")
         started = executions.start(settings.migrate_arn, given)
@@ -176,4 +176,4 @@ def retry(conn: Session, settings: SettingsDep, run: RunId) -> Restarted:
     return Restarted(run=run, execution_arn=started, detail="an execution was started")
 
 
-_BY_SWEEP = "the next sweep starts it, within the hour; docs/running.md says how to start the sweep at once"
+_BY_SWEEP = "the next sweep starts the run, within the hour; docs/running.md says how to start the sweep at once"

@@ -16,14 +16,14 @@ from rowferry.tables import TABLES, Table, table_named
 from rowferry.validate import CHUNK_MEDIA_TYPE, Reject, Validated, chunk_answer, validate_bytes
 
 router = APIRouter(tags=["validation"])
-_CURL = "curl -d takes all line ends away: send a file with --data-binary @file.csv -H 'Content-Type: text/csv'"
-_FORM_OVERHEAD = 64 * 1024  # of a multipart body around its file
+_CURL = "curl -d removes all line ends: send a file with --data-binary @file.csv -H 'Content-Type: text/csv'"
+_FORM_OVERHEAD = 64 * 1024  # bytes of a multipart body around its file
 
 _EXAMPLE_CSV = "4535,Marcelo Gonzalez,2021-07-27T16:02:08Z,1,2\n4572,Lidia Mendez,2021-07-27T19:04:09Z,1,\n"
 
 
 class Verdict(BaseModel):
-    """What became of each record: `rows` as they would go into the table, `rejects` with what is wrong."""
+    """The result for each record: `rows` as a run would load them, `rejects` with what is wrong."""
 
     table: str
     read: int
@@ -86,10 +86,10 @@ _BODY: dict[str, Any] = {
     response_model=Verdict,
     responses={
         200: {"content": {CHUNK_MEDIA_TYPE: {"schema": {"type": "string"}}}},
-        400: {"description": "A form that can't be read, or with too many fields"},
-        404: {"description": "An unknown table; the answer names the known ones"},
-        413: {"description": f"More than {CHUNK_RECORDS} records or {CHUNK_BYTES} bytes; nothing was taken"},
-        422: {"model": Problem, "description": "Not CSV text, columns that are not the table's, a wrong parameter"},
+        400: {"description": "The form can't be read or has too many fields"},
+        404: {"description": "Unknown table; the answer names the known tables"},
+        413: {"description": f"More than {CHUNK_RECORDS} records or {CHUNK_BYTES} bytes; nothing was validated"},
+        422: {"model": Problem, "description": "Not CSV text, other columns than the table's, or a wrong parameter"},
     },
 )
 async def upload_csv(
@@ -97,12 +97,12 @@ async def upload_csv(
     table: Annotated[str, Query(description="One of the tables", json_schema_extra={"enum": list(TABLES)})],
     delimiter: Annotated[
         Literal[",", ";", "\t", "|"] | None,
-        Query(description="For a chunk from the middle of a file; without it delimiter and header are found"),
+        Query(description="For a chunk from the middle of a file. If not given, delimiter and header are detected"),
     ] = None,
-    columns: Annotated[str, Query(description="The chunk's columns, by commas; default: the table's")] = "",
+    columns: Annotated[str, Query(description="The chunk's columns, separated by commas; default: the table's")] = "",
     first_line: Annotated[int, Query(ge=1, le=2**53, description="The chunk's first line in its file")] = 1,
 ) -> Response:
-    """Validates up to 1,000 records and answers them as they would go into the table. More: 413, never a part."""
+    """Validates up to 1,000 records and returns them as a run would load them. More records get 413, never a part."""
     known = table_named(table)
     body = await _body(request)
     dialect = Dialect(delimiter, tuple(columns.split(",")) if columns else ()) if delimiter else None
@@ -133,12 +133,12 @@ def _verdict(validated: Validated) -> Verdict:
 
 
 async def _body(request: Request) -> bytes:
-    """Raises: TooLarge before more than the cap is in memory, BadRequest."""
+    """Raises: TooLarge before more than the limit is in memory, BadRequest."""
     name, options = parse_options_header(request.headers.get("content-type", ""))
     kind = name.decode(errors="replace")
     charset = options.get(b"charset", b"utf-8").decode(errors="replace")
     if charset.lower() not in ("utf-8", "utf8", "us-ascii"):
-        raise BadRequest(f"the body is said to be in {charset}; send UTF-8")
+        raise BadRequest(f"the header Content-Type says that the body is in {charset}; send UTF-8")
     if kind == "multipart/form-data":
         return await _file(request)
     if kind == "application/x-www-form-urlencoded":
@@ -153,12 +153,12 @@ async def _body(request: Request) -> bytes:
 
 async def _bounded(request: Request, bound: int) -> bytes:
     if int(request.headers.get("content-length") or 0) > bound:
-        raise TooLarge(f"the body is larger than {bound} bytes; nothing was taken")
+        raise TooLarge(f"the body is larger than {bound} bytes; nothing was validated")
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > bound:
-            raise TooLarge(f"the body is larger than {bound} bytes; nothing was taken")
+            raise TooLarge(f"the body is larger than {bound} bytes; nothing was validated")
     return bytes(body)
 
 
@@ -167,7 +167,7 @@ async def _file(request: Request) -> bytes:
     async with Request(request.scope, _replay(whole)).form(max_files=1, max_fields=10) as form:
         files = [value for value in form.values() if isinstance(value, UploadFile)]
         if len(files) != 1:
-            raise BadRequest("the form must hold exactly one file")
+            raise BadRequest("the form must have exactly one file")
         return await files[0].read()
 
 

@@ -154,7 +154,7 @@ def test_another_kind_of_body_is_422(client: httpx.Client, kind: str) -> None:
     [
         (
             (),
-            "the body is application/x-www-form-urlencoded, which is what curl -d sends; curl -d takes",
+            "the body is application/x-www-form-urlencoded, which is what curl -d sends; curl -d removes",
         ),
         (("-H", "Content-Type: text/csv"), "line 1: the header lacks"),
     ],

@@ -185,7 +185,7 @@ async def test_on_lambda_what_can_not_end_in_time_is_not_begun(settings: Setting
         answers = [await client.post(path) for path in ("/backup/jobs", "/restore/jobs")]
     for answer in answers:
         assert answer.status_code == 501
-        assert "jobs has about 3 rows, and 1 is the most that a call of 29 seconds bears" in answer.json()["detail"]
+        assert "jobs: about 3 rows, and a call of 29 seconds can process 1 at most" in answer.json()["detail"]
     assert vault.jobs() == []
 
 

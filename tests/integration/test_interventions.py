@@ -217,7 +217,7 @@ def test_over_http(pipeline: Pipeline, conn: Connection, settings: Settings, api
     asked = httpx.post(f"{url}/retry", headers=HEADERS)
     assert asked.status_code == 202
     assert asked.json()["execution_arn"] is None
-    assert asked.json()["detail"].startswith("the next sweep starts it, within the hour")
+    assert asked.json()["detail"].startswith("the next sweep starts the run, within the hour")
     assert found(pipeline, conn) == [first.uploaded.key]
     given_up = httpx.post(f"{url}/abandon", params={"reason": "wrong file"}, headers=HEADERS)
     assert given_up.status_code == 200

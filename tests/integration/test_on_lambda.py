@@ -97,7 +97,7 @@ def test_a_chunk_over_the_cap_is_refused_in_words(handle: Handle, door: str) -> 
     asked["body"] = "x" * (4 * 1024 * 1024 + 1)
     del asked["headers"]["content-length"]
     answer = handle(asked)
-    assert (answer["statusCode"], body(answer)["detail"].endswith("nothing was taken")) == (413, True)
+    assert (answer["statusCode"], body(answer)["detail"].endswith("nothing was validated")) == (413, True)
 
 
 def test_the_largest_chunk_that_is_taken_fits_into_a_request(handle: Handle, door: str) -> None:
@@ -132,7 +132,7 @@ def test_work_after_the_answer_is_refused_in_words(handle: Handle, door: str) ->
     assert answer["statusCode"] == 501
     detail = body(answer)["detail"]
     assert detail.startswith(
-        "the API on Lambda can't do this: no work goes on after an answer, so leave wait=false out"
+        "the API on Lambda can't do this: no work continues after the answer, so leave wait=false out"
     )
 
 
