@@ -78,6 +78,17 @@ def test_no_environment_has_the_administrators_password(template: dict[str, Any]
     assert not re.search("AdminSecret|ADMIN", json.dumps(environments))
 
 
+def test_the_bootstrap_runs_again_when_a_setting_of_the_database_changes(template: dict[str, Any]) -> None:
+    """CloudFormation asks a custom resource again only where one of its own properties has changed."""
+    resources = template["Resources"]
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+    variables = variables | resources["BootstrapFunction"]["Properties"]["Environment"]["Variables"]
+    settings = {name for name in variables if name.startswith("DB_")} - {"DB_PASSWORD"}  # that is in AppSecret
+    assert len(settings) == 5
+    properties = resources["DatabaseReady"]["Properties"].values()
+    assert {name for name in settings if variables[name] not in properties} == set()
+
+
 def test_who_waits_for_the_bootstrap_waits_longer_than_it_runs(template: dict[str, Any]) -> None:
     resources = template["Resources"]
     bootstrap, credentials = (resources[f"{name}Function"]["Properties"] for name in ("Bootstrap", "Credentials"))

@@ -76,6 +76,23 @@ def test_a_first_create_that_fails_leaves_nothing(template: dict[str, Any]) -> N
     assert database["DeleteAutomatedBackups"] == {"If": ["InProd", False, True]}
 
 
+def test_a_users_secret_gets_another_name_with_another_value(resources: dict[str, dict[str, Any]]) -> None:
+    """A changed GenerateSecretString makes a new password, which a dynamic reference of the same text may not bring."""
+    named = [secret["Properties"] for secret in of_type(resources, "AWS::SecretsManager::Secret").values()]
+    named = [secret for secret in named if "Name" in secret]
+    assert len(named) == 2
+    for secret in named:
+        changes = re.findall(r"\$\{\w+\}", str(secret["GenerateSecretString"]))
+        assert changes
+        assert all(change in str(secret["Name"]) for change in changes), secret["Name"]
+
+
+def test_a_database_from_a_snapshot_has_the_snapshots_size(resources: dict[str, dict[str, Any]]) -> None:
+    """RDS restores into no smaller disk, and it enlarges the disk by itself (MaxAllocatedStorage)."""
+    condition, restored, _ = resources["Database"]["Properties"]["AllocatedStorage"].get("If", ["", "", ""])
+    assert (condition, restored) == ("HasSnapshot", {"Ref": "AWS::NoValue"})
+
+
 def test_an_existing_vpcs_endpoint_restricts_nothing(resources: dict[str, dict[str, Any]]) -> None:
     condition, ours, existing = resources["S3Endpoint"]["Properties"]["PolicyDocument"]["If"]
     assert (condition, existing) == ("OwnNetwork", {"Ref": "AWS::NoValue"})
