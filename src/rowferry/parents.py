@@ -14,7 +14,7 @@ PARENT_GRACE = dt.timedelta(minutes=1)
 """A run waits so long from its start for parents that are missing: their file may be on its way."""
 
 PARENT_BOUND = dt.timedelta(hours=2)
-"""How long a run waits for a parent's file that is under way: the sweep, each hour, starts what nobody announced."""
+"""How long a run waits for a parent's file: each hour, the sweep starts parents' files whose S3 event was lost."""
 
 
 class ParentNeverCame(StartAgain):

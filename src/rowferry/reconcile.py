@@ -204,7 +204,7 @@ class _Look:
                 yield from fp
 
     def losers(self, missing: Missing, last_wins: bool) -> "Losers":
-        """Rows that lose their key to another row of the file, by line. Only rows whose parents are there compete."""
+        """Rows that lose their key to another row of the file, by line. Rows without parents do not count."""
         found: list[Loser] = []
         repeated = self._repeated_keys()
         for begin in range(0, len(repeated), _KEYS_AT_ONCE):

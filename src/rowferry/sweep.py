@@ -1,6 +1,6 @@
-"""The sweep: uploads that nobody announced, and runs that died or failed for a reason that passes, to be started again.
+"""The sweep: starts uploads whose S3 event was lost, and runs that died or failed because of a temporary error.
 
-Functions in the VPC can't reach Step Functions: this says what to start, the state machine `sweep` starts it.
+Functions in the VPC can't reach Step Functions: this module lists what to start; the state machine `sweep` starts it.
 """
 
 import datetime as dt

@@ -188,7 +188,7 @@ def take_tables(conn: Connection, into: Sequence[str]) -> str:
         if other := jobs.restore_of(conn, into):
             raise Busy(
                 f"the restore {other} is at work on {', '.join(into)}; try again when it has ended;"
-                f" should its machine have been cut off, that is known after {jobs.LEASE_MINUTES} minutes at most"
+                f" if its worker died, the job is marked failed within {jobs.LEASE_MINUTES} minutes"
             )
         for table in into:
             _refuse_among_runs(conn, table)
