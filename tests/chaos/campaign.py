@@ -17,7 +17,6 @@ from typing import Any
 from tests.chaos.arena import Arena
 from tests.chaos.faults import FAULTS, Fault, Round
 from tests.chaos.files import File, Tables, Writer, differences, load
-from tests.e2e.test_sweep import unannounced
 
 ENDED = ("done", "refused", "gated", "superseded", "checked")
 MACHINE = Path(__file__).parents[2] / "statemachine" / "migrate.asl.json"
@@ -114,7 +113,7 @@ class Campaign:
         by_hand = bool(faults) and self.dice.random() < 0.4
         round = Round(self.arena, random.Random(self.dice.random()), files)
         if by_hand:
-            with unannounced(self.arena.world):
+            with self.arena.world.unannounced():
                 self._upload(round)
             hurting = self._hurt(round, faults)
             self._announce(round)

@@ -1,127 +1,32 @@
 """Files on every way that there is, so that every function makes every kind of call that it can make to S3.
 
-A new function, or a new way through an old one, gets its journey here.
+A new function, or a new way through an old one, gets its scenario in tests/support/scenarios.py; what happens when S3
+fails stands here.
 """
 
-import gzip
 import json
 import os
-import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import boto3
 
 from local.emulator import ROOT
-from local.processes import wait_until
-from local.recorder import Call, Recorder, logical
-from tests.e2e.test_sweep import unannounced
+from local.recorder import Call, Recorder
 from tests.e2e.world import World, counts
+from tests.support.scenarios import MEGABYTE, SCENARIOS
 
-MEGABYTE = 1024 * 1024
 TRIES = 4
 """Of a call, by rowferry.s3."""
-
-
-def loaded_with_rejects_and_duplicates(world: World) -> None:
-    report = world.migrate("raw/departments-1.csv", "1,A\n2,\n3,C\n3,D\n")
-    assert counts(report) == (4, 2, 0, 0, 2)
-    assert report["duplicates_key"]
-    assert counts(world.migrate("raw/departments-2.csv", "1,Z\n3,D\n")) == (2, 0, 1, 1, 0)
-
-
-def child_before_its_parents(world: World) -> None:
-    child = world.upload("raw/hired_employees-1.csv", "1,Ann,2021-01-01T00:00:00Z,7,7\n")
-    world.migrate("raw/jobs-1.csv", "7,Clerk\n")
-    world.migrate("raw/departments-3.csv", "7,Sales\n")
-    assert world.report(child)["inserted"] == 1
-
-
-def deleted_while_it_waits(world: World) -> None:
-    child = world.upload("raw/hired_employees-2.csv", "3,Cid,2021-01-01T00:00:00Z,8,7\n")
-    waits = "SELECT 1 FROM rowferry_runs WHERE version_id = %s AND reason IS NOT NULL"
-    assert wait_until(lambda: bool(world.rows(waits, child)), 60)
-    world.s3.delete_object(Bucket=world.bucket, Key="raw/hired_employees-2.csv", VersionId=child)
-    world.migrate("raw/departments-4.csv", "8,Tax\n")
-    assert world.report(child)["inserted"] == 1
-
-
-def compressed(world: World) -> None:
-    assert world.migrate("raw/jobs-2.csv.gz", gzip.compress(b"1,A\n"))["inserted"] == 1
-    whole = gzip.compress(random.Random(1).randbytes(20 * MEGABYTE).hex().encode())
-    report = world.migrate("raw/jobs-3.csv.gz", whole[: len(whole) // 2])
-    assert report["reason"].startswith("not_gzip"), "refused when some parts of the copy were written already"
 
 
 def large_rejects(world: World, key: str = "raw/jobs-4.csv") -> None:
     """Rejects in several parts."""
     rows = "".join(f"{i},{'x' * 70_000}\n" for i in range(1, 200))
     assert counts(world.migrate(key, rows)) == (199, 0, 0, 0, 199)
-
-
-def checked(world: World) -> None:
-    assert world.migrate("check/departments.csv", "1,A\n2,\n")["status"] == "checked"
-    assert world.migrate("check/departments.csv.gz", gzip.compress(b"1,A\n"))["status"] == "checked"
-
-
-def refused(world: World) -> None:
-    for name, body in {"departments-5": b"id,title\n1,A\n", "unknown": b"1,A\n", "departments-6": b"1,\xff\n"}.items():
-        assert world.migrate(f"raw/{name}.csv", body)["status"] == "refused"
-    assert world.migrate("raw/departments-7.csv", "")["status"] == "done"
-    assert world.migrate("raw/departments-8.csv", "1,\n2,\n")["rejected"] == 2
-
-
-def superseded(world: World) -> None:
-    with unannounced(world):
-        older = world.upload("raw/departments-9.csv", "1,older\n")
-    newer = world.migrate("raw/departments-9.csv", "1,newer\n")
-    assert newer["status"] == "done"
-    world.sweep(older_than_minutes=0)
-    assert world.report(older)["status"] == "superseded"
-
-
-def swept(world: World) -> None:
-    with unannounced(world):
-        version = world.upload("raw/departments-10.csv", "1,A\n")
-    world.sweep(older_than_minutes=0)
-    world.report(version)
-
-
-def delivered_twice(world: World) -> None:
-    version = world.upload("raw/departments-11.csv", "1,B\n")
-    etag = world.s3.head_object(Bucket=world.bucket, Key="raw/departments-11.csv")["ETag"].strip('"')
-    world.start(world.event("raw/departments-11.csv", etag))
-    world.report(version)
-    assert world.start(world.event("raw/departments-11.csv", etag))["output"]["outcome"] == "duplicate"
-
-
-def failed(world: World) -> None:
-    assert world.start({"detail": {"object": {"key": "raw/departments.csv"}}})["status"] == "FAILED"
-
-
-def keys_that_are_there(world: World) -> None:
-    """Rejected while loading, where a deployment has OnConflict=reject."""
-    with setting(world, "PlanFunction", ON_CONFLICT="reject"):
-        assert world.migrate("raw/departments-12.csv", "1,Another\n500,New\n")["rejected_by_code"] == {"key_exists": 1}
-
-
-JOURNEYS: tuple[Callable[[World], None], ...] = (
-    loaded_with_rejects_and_duplicates,
-    child_before_its_parents,
-    deleted_while_it_waits,
-    compressed,
-    large_rejects,
-    checked,
-    refused,
-    superseded,
-    swept,
-    delivered_twice,
-    failed,
-    keys_that_are_there,
-)
 
 
 # --- when S3 fails in between ---------------------------------------------------------------------------------------
@@ -154,18 +59,6 @@ def refused_for_a_while(recorder: Recorder, operation: str, key: str) -> Iterato
     yield
     recorder.refuses = lambda _: False
     assert len(refused) == TRIES
-
-
-@contextmanager
-def setting(world: World, function: str, **changed: str) -> Iterator[None]:
-    assert world.stack.emulator
-    client = boto3.client("lambda", **world.stack.emulator.client_options())
-    found = next(f for f in client.list_functions()["Functions"] if logical(f["FunctionName"]) == function)
-    name, kept = found["FunctionName"], found["Environment"]["Variables"]
-    client.update_function_configuration(FunctionName=name, Environment={"Variables": kept | changed})
-    yield
-    client.update_function_configuration(FunctionName=name, Environment={"Variables": kept})
-    client.close()
 
 
 # --- backups and restores -------------------------------------------------------------------------------------------
@@ -225,7 +118,7 @@ def copies_beyond_5_gb(world: World, recorder: Recorder) -> None:
         ("SummariseFunction", "runs/huge/input.csv", "processed/huge.csv"),
         ("SummariseFunction", "runs/huge/input.csv", "errors/huge.csv"),
     ):
-        with unannounced(world):
+        with world.unannounced():
             body = b"x" * 20 * MEGABYTE
             world.s3.put_object(Bucket=world.bucket, Key=key, Body=body, Tagging="owner=somebody")
         recorder.refuses = lambda call: call.operation == "UploadPartCopy"
@@ -245,8 +138,9 @@ def copy_in_parts(world: World, recorder: Recorder, function: str, key: str, to:
 
 def take_all(world: World, recorder: Recorder) -> None:
     orphan = world.upload("raw/hired_employees-3.csv", "9,Eve,2021-01-01T00:00:00Z,99,99\n")  # waits for a minute
-    for journey in JOURNEYS:
-        journey(world)
+    for scenario in SCENARIOS:
+        scenario(world)
+    large_rejects(world)
     repeated_ends(world, recorder)
     rejects_cut_off(world, recorder)
     copies_beyond_5_gb(world, recorder)

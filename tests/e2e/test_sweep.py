@@ -1,21 +1,13 @@
 """The scheduled sweep on the deployed template: what its event never announced, and what failed and may be repeated."""
 
-from contextlib import AbstractContextManager
-
-from local import events
 from rowferry import db, ledger
 from rowferry.config import Options, Settings
 from rowferry.s3 import Bucket
 from tests.e2e.world import World
 
 
-def unannounced(world: World) -> AbstractContextManager[None]:
-    assert world.stack.emulator
-    return events.unannounced(world.stack.emulator)
-
-
 def test_an_upload_that_nobody_announced_is_loaded_by_the_sweep(world: World) -> None:
-    with unannounced(world):
+    with world.unannounced():
         version = world.upload("raw/departments.csv", "1,A\n")
         assert world.sweep()["status"] == "SUCCEEDED"
         assert world.rows("SELECT * FROM rowferry_runs") == [], "by default it leaves uploads ten minutes"
@@ -24,7 +16,7 @@ def test_an_upload_that_nobody_announced_is_loaded_by_the_sweep(world: World) ->
 
 
 def test_a_run_that_failed_for_a_passing_reason_is_started_again_by_the_sweep(world: World) -> None:
-    with unannounced(world):
+    with world.unannounced():
         version = world.upload("raw/departments.csv", "1,A\n")
     (uploaded,) = Bucket(world.bucket, world.s3).versions_of("raw/departments.csv")
     id = ledger.run_id(world.bucket, uploaded.key, version)

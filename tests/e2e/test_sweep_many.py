@@ -16,7 +16,6 @@ import pytest
 
 from local.emulator import ROOT
 from rowferry.sweep import AT_ONCE
-from tests.e2e.test_sweep import unannounced
 from tests.e2e.world import World
 
 UPLOADS = int(os.environ.get("ROWFERRY_SWEEP_UPLOADS", "750"))
@@ -61,7 +60,7 @@ def test_each_of_many_uploads_is_started_once_by_executions_that_go_on_for_each_
     world: World, machines: tuple[str, str]
 ) -> None:
     sweep, nothing = machines
-    with unannounced(world):
+    with world.unannounced():
         with ThreadPoolExecutor(8) as pool:
             keys = [f"raw/departments-{n:05}.csv" for n in range(UPLOADS)]
             list(pool.map(lambda key: world.upload(key, "1,A\n"), keys))

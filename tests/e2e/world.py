@@ -4,16 +4,19 @@ import csv
 import io
 import json
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
 
+from local import events
+from local.recorder import logical
 from local.stack import Stack
 from rowferry.s3 import Bucket
+from tests.support.scenarios import counts as counts
 
 PATIENCE = 240  # seconds; a run waits a minute for parents that are missing
 Rows = list[tuple[Any, ...]]
@@ -121,6 +124,24 @@ class World:
         detail = {"bucket": {"name": self.bucket}, "object": {"key": key, "etag": etag}, "reason": "PutObject"}
         return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
 
+    def unannounced(self) -> AbstractContextManager[None]:
+        """Uploads within start nothing."""
+        assert self.stack.emulator
+        return events.unannounced(self.stack.emulator)
+
+    @contextmanager
+    def setting(self, function: str, **changed: str) -> Iterator[None]:
+        """A function with other environment variables."""
+        assert self.stack.emulator
+        with closing(boto3.client("lambda", **self.stack.emulator.client_options())) as client:
+            found = next(f for f in client.list_functions()["Functions"] if logical(f["FunctionName"]) == function)
+            name, kept = found["FunctionName"], found["Environment"]["Variables"]
+            client.update_function_configuration(FunctionName=name, Environment={"Variables": kept | changed})
+            try:
+                yield
+            finally:
+                client.update_function_configuration(FunctionName=name, Environment={"Variables": kept})
+
     # --- rows
 
     def rows(self, sql: str, *args: object) -> Rows:
@@ -160,9 +181,3 @@ class World:
         if not report["rejects_key"]:
             return []
         return list(csv.DictReader(io.StringIO(self.read(report["rejects_key"]).decode(), newline="")))
-
-
-def counts(
-    report: dict[str, Any], names: Sequence[str] = ("read", "inserted", "updated", "unchanged", "rejected")
-) -> Any:
-    return tuple(report[name] for name in names)
