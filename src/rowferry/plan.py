@@ -12,7 +12,7 @@ from rowferry.config import Options
 from rowferry.db import Connection
 from rowferry.errors import Conflict, NotFound, Refused, SchemaDiffers
 from rowferry.files import RunFiles
-from rowferry.ledger import Claim, Run, Verdict
+from rowferry.ledger import Claim, Run
 from rowferry.s3 import Bucket, Version
 from rowferry.split import BLOCK_BYTES, Limits, split
 from rowferry.tables import TABLES, table_named, table_of_path
@@ -75,7 +75,7 @@ def plan(conn: Connection, bucket: Bucket, uploaded: Uploaded, execution: str, o
         try:
             _plan(conn, bucket, run)
         except Refused as refusal:
-            ledger.keep_verdict(conn, run.id, Verdict("refused", f"{refusal.code}: {refusal}"))
+            ledger.refuse(conn, run.id, f"{refusal.code}: {refusal}")
         run = ledger.read(conn, run.id)
     if run.verdict and run.verdict.gate == "refused":
         return Planned("refused", run.id, reason=run.verdict.reason)

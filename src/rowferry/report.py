@@ -16,7 +16,7 @@ from typing import Any
 
 from rowferry import ledger
 from rowferry.db import Connection
-from rowferry.errors import BooksDoNotBalance
+from rowferry.errors import BooksDoNotBalance, NotFound
 from rowferry.files import RunFiles, verdict_key
 from rowferry.ledger import LedgerRow, Run, Totals, Would
 from rowferry.parse import CHUNK_BYTES
@@ -69,9 +69,8 @@ def _end(conn: Connection, files: RunFiles, run: Run) -> Report:
         totals = sum((row.totals for row in rows), Totals())
         rejects = _merge_rejects(files, run, batches, rows, totals)
     status, place = _outcome(run)
-    if place != run.key:
-        place = move(files.bucket, run, files.input, place)
-    report = _report(run, status, place, totals, rejects) | _would(run, rows)
+    moved_to = place if place == run.key else move(files.bucket, run, files.input, place)
+    report = _report(run, status, moved_to, totals, rejects) | _would(run, rows)
     if place.startswith("errors/"):
         files.bucket.write(f"{place.rpartition('/')[0]}/reason.json", _as_json(_reason(run, report)))
     files.bucket.write(files.report, _as_json(report))
@@ -255,20 +254,24 @@ def _within_s3(key: str, short: str, run: Run) -> str:
     return key if len(key.encode()) <= KEY_BYTES else short + ending
 
 
-def move(bucket: Bucket, run: Run, own_copy: str, to: str) -> str:
+def move(bucket: Bucket, run: Run, own_copy: str, to: str) -> str | None:
     """Copies the run's version to `to`, marked with the run, then deletes it; a newer upload under its key stays.
 
     Where the version was deleted by somebody else meanwhile, the run's own copy takes its place: inflated, so without
-    the ending `.gz`. Answers the key of the copy, whichever attempt made it.
+    the ending `.gz`. Answers the key of the copy, whichever attempt made it; None where the version was deleted before
+    the run had a copy of its own, as Plan makes none of what it refuses by its name or size.
     """
     source = next((version for version in bucket.versions_of(run.key) if version.id == run.version), None)
     place = _marked_copy(bucket, run, to)
     if place is None and source:
         place = to
-        bucket.copy(source, place, {**(bucket.metadata(source.key, source.id) or {}), RUN_MARK: run.id})
-    elif place is None:
+        try:
+            bucket.copy(source, place, {**(bucket.metadata(source.key, source.id) or {}), RUN_MARK: run.id})
+        except NotFound:  # deleted since it was listed, perhaps by another attempt, which has copied it
+            return move(bucket, run, own_copy, to)
+    elif place is None and (own := bucket.versions_of(own_copy)):
         place = to.removesuffix(".gz")
-        bucket.copy(bucket.versions_of(own_copy)[-1], place, {RUN_MARK: run.id})
+        bucket.copy(own[-1], place, {RUN_MARK: run.id})
     if source:
         bucket.delete(source)
     return place
@@ -287,7 +290,7 @@ def _marked_copy(bucket: Bucket, run: Run, to: str) -> str | None:
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
-def _report(run: Run, status: str, place: str, totals: Totals, rejects: _Rejects) -> Report:
+def _report(run: Run, status: str, moved_to: str | None, totals: Totals, rejects: _Rejects) -> Report:
     now = dt.datetime.now(dt.UTC)
     dialect = run.dialect
     return {
@@ -307,7 +310,7 @@ def _report(run: Run, status: str, place: str, totals: Totals, rejects: _Rejects
         "rejects_key": rejects.keys.get("rejects"),
         "duplicates_key": rejects.keys.get("duplicates"),
         "view_keys": [key for name, key in rejects.keys.items() if name.endswith(TO_VIEW)],
-        "moved_to": place,
+        "moved_to": moved_to,
         "delimiter": dialect.delimiter if dialect else None,
         "header": bool(dialect.columns) if dialect else None,
         "on_conflict": run.options.on_conflict,

@@ -187,6 +187,35 @@ def test_a_plan_that_ends_late_does_not_overwrite_the_manifest_that_holds(pipeli
     assert len(list(calm.keys(f"runs/{late.run}/batches"))) == 2
 
 
+def test_a_plan_that_ends_after_another_attempt_has_refused_the_file_changes_nothing(pipeline: Pipeline) -> None:
+    older = pipeline.upload("raw/departments.csv", ROWS)
+    newer = pipeline.upload("raw/departments.csv", "9,Z\n")
+    loading = pipeline.plan(newer, "arn:newer").run
+    pipeline.validate(loading)
+    assert pipeline.reconcile(loading) == "load"
+    assert pipeline.turn(loading)
+    calm = pipeline.bucket
+
+    def meanwhile() -> None:
+        now = Pipeline(pipeline.settings, calm)
+        now.load(loading)
+        assert now.summarise(loading)["status"] == "done"
+        assert now.plan(older, "arn:older").outcome == "refused"
+
+    pipeline.bucket = Reading(calm, meanwhile)
+    late = pipeline.plan(older, "arn:older")
+    assert (late.outcome, late.batches) == ("refused", 0)
+    assert pipeline.summarise(late.run)["status"] == "superseded"
+
+
+def test_a_file_that_was_planned_is_not_refused_by_an_attempt_that_ends_later(
+    pipeline: Pipeline, conn: Connection
+) -> None:
+    id = pipeline.plan(pipeline.upload("raw/departments.csv", ROWS)).run
+    ledger.refuse(conn, id, "superseded: by a newer one")
+    assert pipeline.read(id).verdict is None
+
+
 @pytest.mark.parametrize("planned", [True, False])
 def test_a_failed_run_whose_upload_is_gone_goes_on_from_its_own_copy(
     pipeline: Pipeline, conn: Connection, planned: bool

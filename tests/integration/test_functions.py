@@ -15,6 +15,7 @@ from rowferry.bootstrap import APP_RIGHTS
 from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.errors import DatabaseUnavailable
+from rowferry.parents import ParentNeverCame
 from tests.integration.calls import ROOT, Context, Functions
 
 
@@ -141,6 +142,38 @@ def test_an_upload_whose_execution_failed_before_its_claim_is_in_the_history_and
     done = ledger.progress(conn, run.id)
     assert done.run.uploaded_at == listed.modified, "its place among versions is the claim's, not the failure's"
     assert [one.status for one in done.attempts] == ["failed", "failed", "done"]
+
+
+@pytest.mark.parametrize(("ended", "outcome"), [("given up", "withhold"), ("failed", None)])
+def test_a_child_does_not_wait_for_a_parents_file_whose_run_ended_before_its_claim(
+    functions: Functions, conn: Connection, ended: str, outcome: str | None
+) -> None:
+    pipeline = functions.pipeline
+    parent = pipeline.upload("raw/departments.csv", "1,A\n")
+    found = {"key": parent.key, "etag": parent.etag, "version-id": parent.version}
+    given = {"detail": {"bucket": {"name": pipeline.bucket.name}, "object": found}}
+    functions.call("fail", execution="arn:parent", input=given, state=NO_RIGHT)
+    if ended == "given up":
+        ledger.abandon(conn, ledger.newest(conn, 1)[0].run.id)
+    child = pipeline.plan(pipeline.upload("raw/hired_employees.csv", "1,A,2021-01-01T00:00:00Z,1,1\n")).run
+    pipeline.validate(child)
+    if outcome:
+        assert pipeline.reconcile(child) == outcome
+    else:
+        with pytest.raises(ParentNeverCame, match=r"raw/departments\.csv, whose run failed"):
+            pipeline.reconcile(child)
+
+
+def test_a_run_that_failed_before_its_claim_is_of_the_table_that_its_claim_knows(
+    functions: Functions, conn: Connection
+) -> None:
+    pipeline = functions.pipeline
+    uploaded = pipeline.upload("raw/departments.csv", "1,A\n")
+    found = {"key": uploaded.key, "etag": uploaded.etag, "version-id": uploaded.version}
+    given = {"detail": {"bucket": {"name": pipeline.bucket.name}, "object": found}}
+    functions.call("fail", execution="arn:first", input=given, state=LOST)
+    db.run(conn, "UPDATE rowferry_runs SET table_name = ''")  # by a release that had no such table
+    assert pipeline.run(uploaded, "arn:second")["status"] == "done"
 
 
 def test_a_failure_before_the_claim_leaves_another_executions_run_alone_and_makes_none_of_what_is_no_upload(

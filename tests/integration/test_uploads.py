@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -79,6 +79,45 @@ def test_a_gz_that_is_deleted_meanwhile_ends_where_the_report_says(pipeline: Pip
     report = pipeline.summarise(id)
     assert list(pipeline.places()) == [report["moved_to"]] == ["processed/departments.csv"]
     assert pipeline.bucket.read_all(report["moved_to"]) == b"1,A\n"
+
+
+@pytest.mark.parametrize("key", ["raw/unknown.csv", "raw/departments.csv.gz"])
+def test_a_refused_file_that_is_deleted_meanwhile_ends_refused(pipeline: Pipeline, key: str) -> None:
+    planned = pipeline.plan(pipeline.upload(key, b""))
+    assert planned.outcome == "refused"
+    for version in pipeline.bucket.versions_of(key):
+        pipeline.bucket.delete(version)
+    report = pipeline.summarise(planned.run)
+    assert (report["status"], report["moved_to"]) == ("refused", None)
+    (reason,) = pipeline.places()
+    assert reason.endswith(f"/{planned.run}/reason.json")
+    assert pipeline.read(planned.run).status == "refused"
+
+
+class MovedMeanwhile(Bucket):
+    """Another attempt ends the run just before the upload is copied to where it ends."""
+
+    def __init__(self, bucket: Bucket, act: Callable[[], object]) -> None:
+        super().__init__(bucket.name, bucket._client)
+        self._acts = [act]
+
+    def copy(self, version: Version, to: str, metadata: Mapping[str, str]) -> None:
+        if self._acts:
+            self._acts.pop()()
+        super().copy(version, to, metadata)
+
+
+def test_two_attempts_at_summarise_at_the_same_time_move_one_file(pipeline: Pipeline) -> None:
+    id = pipeline.plan(pipeline.upload("raw/departments.csv", b"1,A\n")).run
+    pipeline.validate(id)
+    assert pipeline.reconcile(id) == "load"
+    assert pipeline.turn(id)
+    pipeline.load(id)
+    other = Pipeline(pipeline.settings, pipeline.bucket)
+    pipeline.bucket = MovedMeanwhile(pipeline.bucket, lambda: other.summarise(id))
+    assert pipeline.summarise(id)["moved_to"] == "processed/departments.csv"
+    assert len(pipeline.bucket.versions_of("processed/departments.csv")) == 1
+    assert list(pipeline.places()) == ["processed/departments.csv"]
 
 
 def test_a_folder_is_ignored_and_stays(pipeline: Pipeline) -> None:

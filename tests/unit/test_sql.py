@@ -45,7 +45,7 @@ REVIEWED = {
             "_DEAD",
             "UNCLAIMED",
             "_CLAIMED",
-            "has_run",
+            "_HAS_RUN",
             "has_batches('rowferry_runs')",
         ),
     },

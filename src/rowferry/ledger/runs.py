@@ -74,9 +74,9 @@ def _take_over(conn: Connection, wanted: Claim) -> bool:
 def _complete(conn: Connection, wanted: Claim) -> None:
     """Gives a run that failed before its claim what the claim knows and the failure did not."""
     sql = """
-        UPDATE rowferry_runs SET stage = 'Plan', uploaded_at = %s, options = %s, started_at = UTC_TIMESTAMP(6),
-          claimed_at = UTC_TIMESTAMP(6) WHERE id = %s"""
-    db.run(conn, sql, (wanted.uploaded_at, json.dumps(asdict(wanted.options)), wanted.id))
+        UPDATE rowferry_runs SET stage = 'Plan', uploaded_at = %s, table_name = %s, options = %s,
+          started_at = UTC_TIMESTAMP(6), claimed_at = UTC_TIMESTAMP(6) WHERE id = %s"""
+    db.run(conn, sql, (wanted.uploaded_at, wanted.table, json.dumps(asdict(wanted.options)), wanted.id))
 
 
 _LEASE = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_MINUTES} MINUTE"
@@ -115,6 +115,8 @@ def abandoned(run: Row) -> RunAbandoned:
 
 
 _CLAIMED = f"stage <> '{UNCLAIMED}'"
+_HAS_RUN = f"({_CLAIMED} OR lasting OR status <> 'failed')"
+"""False for a run that failed before its claim for a reason that passes: its upload is like one without a run."""
 
 
 def read(conn: Connection, id: str) -> Run:
@@ -174,9 +176,9 @@ def unfinished_run(conn: Connection, table: str) -> str | None:
 
 
 def status_of(conn: Connection, bucket: str, key: str, version: str) -> str | None:
-    """The status of a version's run, None where it has none, or failed before its claim."""
+    """The status of a version's run, None where it has none, or one that the sweep starts like one without."""
     row = db.row(
-        conn, f"SELECT status FROM rowferry_runs WHERE id = %s AND {_CLAIMED}", (run_id(bucket, key, version),)
+        conn, f"SELECT status FROM rowferry_runs WHERE id = %s AND {_HAS_RUN}", (run_id(bucket, key, version),)
     )
     return str(row["status"]) if row else None
 
@@ -206,8 +208,7 @@ def with_run(conn: Connection, bucket: str, versions: Sequence[tuple[str, str]])
     One that failed before its claim for a reason that passes is not among them: it is for the sweep like one without.
     """
     ids = {run_id(bucket, *version): version for version in versions}
-    has_run = f"({_CLAIMED} OR lasting OR status <> 'failed')"
-    found = db.rows_in(conn, f"SELECT id FROM rowferry_runs WHERE {has_run} AND id IN ({{}})", list(ids))
+    found = db.rows_in(conn, f"SELECT id FROM rowferry_runs WHERE {_HAS_RUN} AND id IN ({{}})", list(ids))
     return {ids[row["id"]] for row in found}
 
 
@@ -278,11 +279,20 @@ def _verdict(stored: dict[str, Any]) -> Verdict:
 
 
 def keep_plan(conn: Connection, id: str, dialect: Dialect, records: int, batches: int, manifest: str) -> None:
-    """Writes what Plan found; what was written first stays, and names the manifest that belongs to it."""
+    """Writes what Plan found; what was written first stays, and names the manifest that belongs to it.
+
+    Nothing is written where another attempt at Plan has refused the file.
+    """
     sql = """
         UPDATE rowferry_runs SET dialect = %s, records = %s, batches = %s, manifest = %s
-        WHERE id = %s AND records IS NULL"""
+        WHERE id = %s AND records IS NULL AND verdict IS NULL"""
     db.run(conn, sql, (json.dumps(asdict(dialect)), records, batches, manifest, id))
+
+
+def refuse(conn: Connection, id: str, reason: str) -> None:
+    """Writes that Plan refuses the file, unless another attempt at Plan has planned or refused it."""
+    sql = "UPDATE rowferry_runs SET verdict = %s WHERE id = %s AND records IS NULL AND verdict IS NULL"
+    db.run(conn, sql, (json.dumps(asdict(Verdict("refused", reason))), id))
 
 
 def keep_verdict(conn: Connection, id: str, verdict: Verdict) -> Verdict:
