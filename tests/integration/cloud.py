@@ -9,12 +9,16 @@ from typing import Any
 
 
 class Cloud:
-    """`answers`: what CloudFormation was told. `secrets`: by ARN. `function`: who is called, and `calls` what with."""
+    """`answers`: what CloudFormation was told. `secrets`: by ARN. `function`: who is called, and `calls` what with.
+
+    `not_ready`: errors that Lambda answers to the next calls, instead of calling the function.
+    """
 
     def __init__(self, secrets: dict[str, str], function: Callable[[Any, Any], Any]) -> None:
         self.answers: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.calls: list[dict[str, Any]] = []
+        self.not_ready: list[str] = []
         self.secrets = secrets
         self.function = function
         outer = self
@@ -34,7 +38,11 @@ class Cloud:
                         self.answer(404, b'{"Message": "no such function"}')
                         return
                     assert "X-Amz-Invocation-Type" not in self.headers, "it waits for the answer"
-                    status, body, headers = outer.invoked(self.body())
+                    event = self.body()
+                    if outer.not_ready:
+                        self.answer(409, b'{"Message": "not now"}', X_Amzn_Errortype=outer.not_ready.pop(0))
+                        return
+                    status, body, headers = outer.invoked(event)
                     self.answer(status, body, **headers)
 
             def body(self) -> Any:

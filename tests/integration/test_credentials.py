@@ -115,6 +115,13 @@ def test_an_error_that_the_bootstrap_raises_is_told_in_its_words(cloud: Cloud) -
     assert ask(cloud, "Create") == ("FAILED", "DatabaseUnavailable: the database is out of reach")
 
 
+def test_a_bootstrap_function_that_became_inactive_is_called_again(cloud: Cloud) -> None:
+    """Lambda makes a function in a VPC inactive after weeks without a call, and only deploys call this one."""
+    cloud.not_ready = ["ResourceNotReadyException", "ResourceConflictException"]
+    assert ask(cloud, "Update") == ("SUCCESS", "")
+    assert len(cloud.calls) == 1
+
+
 def test_a_function_that_can_not_be_called_is_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOOTSTRAP_FUNCTION", "another")
     status, reason = ask(cloud, "Create")
