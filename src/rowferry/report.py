@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from rowferry import ledger
@@ -67,7 +68,7 @@ def _end(conn: Connection, files: RunFiles, run: Run) -> Report:
         batches = list(files.batches())
         rows = _books(conn, files, run, batches)
         totals = sum((row.totals for row in rows), Totals())
-        rejects = _merge_rejects(files, run, batches, rows, totals)
+        rejects = _merge_rejects(files, run, partial(_all, conn, files, run, batches, rows), totals)
     status, place = _outcome(run)
     moved_to = place if place == run.key else move(files.bucket, run, files.input, place)
     report = _report(run, status, moved_to, totals, rejects) | _would(run, rows)
@@ -126,15 +127,13 @@ class _Rejects:
     """By the file's name."""
 
 
-def _merge_rejects(
-    files: RunFiles, run: Run, batches: Sequence[Batch], rows: Sequence[LedgerRow], totals: Totals
-) -> _Rejects:
+def _merge_rejects(files: RunFiles, run: Run, found: Callable[[], Iterator[Reject]], totals: Totals) -> _Rejects:
     """Writes rejects.csv, and duplicates.csv for rows that lost their key to another line, by line.
 
     Beside each, where a spreadsheet would take one of its cells for a formula, a copy to look at.
     """
     merged, names, table = _Rejects(), set[str](), table_named(run.table)
-    for reject in _all(files, run, batches, rows):
+    for reject in found():
         merged.count += 1
         merged.by_code.update(set(reject.codes))
         names.update(_names(table, reject))
@@ -143,7 +142,7 @@ def _merge_rejects(
         raise BooksDoNotBalance(f"run {run.id}: {words}")
     for name in sorted(names):
         kind = name.removesuffix(TO_VIEW)
-        mine = (reject for reject in _all(files, run, batches, rows) if _kind(reject) == kind)
+        mine = (reject for reject in found() if _kind(reject) == kind)
         merged.keys[name] = f"{_errors_folder(run)}/{name}.csv"
         files.bucket.write_stream(merged.keys[name], reject_csv(table, mine, name != kind))
     return merged
@@ -160,11 +159,18 @@ def _names(table: Table, reject: Reject) -> Iterator[str]:
         yield _kind(reject) + TO_VIEW
 
 
-def _all(files: RunFiles, run: Run, batches: Sequence[Batch], rows: Sequence[LedgerRow]) -> Iterator[Reject]:
+def _all(
+    conn: Connection, files: RunFiles, run: Run, batches: Sequence[Batch], rows: Sequence[LedgerRow]
+) -> Iterator[Reject]:
+    """By line. Renews the run's lease, as millions of rejects take longer than a lease.
+
+    Raises: RunAbandoned, TakenOver.
+    """
     table = table_named(run.table)
     for batch, row in zip(batches, rows, strict=True):
         if not row.totals.rejected:
             continue
+        ledger.renew(conn, run, "Summarise")
         stats = files.stats(batch.batch, table)
         keys = [files.rejects_key(batch.batch, stats.attempt)] if stats.rejected else []
         if run.verdict and batch.batch in run.verdict.batches:

@@ -1,7 +1,7 @@
 """Runs that people give up or start again, and what is kept of each attempt."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import httpx
@@ -12,6 +12,7 @@ from rowferry.config import Settings
 from rowferry.db import Connection
 from rowferry.errors import Busy, Contention
 from rowferry.ledger import Ended, RunAbandoned, TurnBlocked
+from rowferry.s3 import Bucket
 from tests.integration.pipeline import Pipeline
 from tests.integration.serving import TOKEN
 from tests.integration.test_sweep import found
@@ -120,6 +121,33 @@ def test_a_run_that_has_ended_or_is_about_to_can_not_be_given_up(pipeline: Pipel
     for act in (ledger.abandon, ledger.retry):
         with pytest.raises(Ended, match="done"):
             act(conn, first.run)
+
+
+class SlowBucket(Bucket):
+    """Ten minutes pass while each object is written in parts."""
+
+    def __init__(self, bucket: Bucket, conn: Connection) -> None:
+        super().__init__(bucket.name, bucket._client)
+        self._conn = conn
+
+    def write_stream(self, key: str, blocks: Iterable[bytes]) -> None:
+        db.run(self._conn, "UPDATE rowferry_runs SET lease_until = UTC_TIMESTAMP(6)")
+        super().write_stream(key, blocks)
+        with pytest.raises(Busy, match="about to end"):
+            ledger.abandon(self._conn, ledger.newest(self._conn, 1)[0].run.id)
+
+
+def test_a_run_that_merges_its_rejects_for_longer_than_a_lease_lasts_is_not_taken_for_dead(
+    pipeline: Pipeline, conn: Connection
+) -> None:
+    id = pipeline.plan(pipeline.upload("raw/departments.csv", "1,A\nx,B\n")).run
+    pipeline.validate(id)
+    assert pipeline.reconcile(id) == "load"
+    assert pipeline.turn(id)
+    pipeline.load(id)
+    pipeline.bucket = SlowBucket(pipeline.bucket, conn)
+    assert pipeline.summarise(id)["rejected"] == 1
+    assert pipeline.read(id).status == "done"
 
 
 def test_children_do_not_wait_for_a_parents_file_that_was_given_up(pipeline: Pipeline, conn: Connection) -> None:
