@@ -1,10 +1,11 @@
 """The API on Lambda, called with events as API Gateway's HTTP APIs and function URLs send them."""
 
+import asyncio
 import base64
 import importlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def event(door: str, name: str) -> Event:
 
 
 @pytest.fixture
-def handle(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Handle:
+def handle(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Handle]:
     """The handler, fresh as after a cold start, with this test's environment."""
     for name in ("host", "port", "user", "password", "name", "tls_ca"):
         monkeypatch.setenv(f"DB_{name.upper()}", str(getattr(settings, f"db_{name}")))
@@ -41,7 +42,11 @@ def handle(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Handle:
     for name in [name for name in sys.modules if name.partition(".")[0] == "api_ec2"]:
         monkeypatch.delitem(sys.modules, name)
     module = importlib.import_module("api_ec2.on_lambda")
-    return lambda event: dict(module.handle(event, None))
+    loop = asyncio.new_event_loop()  # Mangum would make one and never close it
+    asyncio.set_event_loop(loop)
+    yield lambda event: dict(module.handle(event, None))
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 def body(answer: dict[str, Any]) -> Any:
