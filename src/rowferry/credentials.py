@@ -5,8 +5,8 @@ Only a function outside the VPC can use it: inside it nothing but S3 is in reach
 
 import json
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Set
+from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rowferry.errors import Never
 
 Credentials = Mapping[str, str]
+Answer = TypeVar("Answer")
 
 
 class CredentialsUnavailable(Never):
@@ -39,7 +40,8 @@ def read_credentials(admin: str, app: str, reporting: str) -> Credentials:
 
 def _secret(client: Any, arn: str) -> Mapping[str, str]:
     try:
-        held = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
+        found = _again_while(_DENIED, _rights_deadline(), lambda: client.get_secret_value(SecretId=arn))
+        held = json.loads(found["SecretString"])
     except (BotoCoreError, ClientError) as error:
         raise CredentialsUnavailable(f"the secret {arn} can't be read: {error}") from error
     except (KeyError, ValueError):
@@ -55,6 +57,10 @@ _NOT_READY = {"ResourceNotReadyException", "ResourceConflictException"}
 A function in a VPC becomes inactive after weeks without a call. The next call fails, and Lambda connects the function
 to the VPC again, which takes about a minute.
 """
+_DENIED = {"AccessDeniedException"}
+_NEW_RIGHTS_SECONDS = 60
+"""AWS may refuse the requests of a role that a deploy has just made or changed for so long."""
+
 _BETWEEN_TRIES = 2
 """Seconds."""
 
@@ -76,14 +82,25 @@ def call_and_wait(function: str, event: Mapping[str, Any], seconds: float) -> Ma
 
 
 def _call(function: str, payload: str, deadline: float) -> Any:
-    while True:
+    def invoke() -> Any:
         seconds = max(deadline - time.monotonic(), 1)
         # The client itself does not retry, because after a timeout that would be a second call.
         config = Config(connect_timeout=10, read_timeout=seconds, retries={"total_max_attempts": 1}, tcp_keepalive=True)
+        return boto3.client("lambda", config=config).invoke(FunctionName=function, Payload=payload)
+
+    return _again_while(_NOT_READY, deadline, lambda: _again_while(_DENIED, _rights_deadline(), invoke))
+
+
+def _rights_deadline() -> float:
+    return time.monotonic() + _NEW_RIGHTS_SECONDS
+
+
+def _again_while(passing: Set[str], deadline: float, act: Callable[[], Answer]) -> Answer:
+    """Repeats a request that AWS refused with one of these error codes, until the deadline."""
+    while True:
         try:
-            return boto3.client("lambda", config=config).invoke(FunctionName=function, Payload=payload)
+            return act()
         except ClientError as error:
-            is_ready = error.response["Error"]["Code"] not in _NOT_READY
-            if is_ready or time.monotonic() + _BETWEEN_TRIES > deadline:
+            if error.response["Error"]["Code"] not in passing or time.monotonic() + _BETWEEN_TRIES > deadline:
                 raise
         time.sleep(_BETWEEN_TRIES)

@@ -11,7 +11,8 @@ from typing import Any
 class Cloud:
     """`answers`: what CloudFormation was told. `secrets`: by ARN. `function`: who is called, and `calls` what with.
 
-    `not_ready`: errors that Lambda answers to the next calls, instead of calling the function.
+    `not_ready`: errors that Lambda answers to the next calls, instead of calling the function. `denied`: so many of the
+    next requests for a secret are refused for want of a right.
     """
 
     def __init__(self, secrets: dict[str, str], function: Callable[[Any, Any], Any]) -> None:
@@ -19,6 +20,7 @@ class Cloud:
         self.headers: list[dict[str, str]] = []
         self.calls: list[dict[str, Any]] = []
         self.not_ready: list[str] = []
+        self.denied = 0
         self.secrets = secrets
         self.function = function
         outer = self
@@ -64,6 +66,9 @@ class Cloud:
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
 
     def secret(self, arn: str) -> tuple[int, bytes]:
+        if self.denied:
+            self.denied -= 1
+            return 400, json.dumps({"__type": "AccessDeniedException", "message": "not authorized"}).encode()
         if arn not in self.secrets:
             return 400, json.dumps({"__type": "ResourceNotFoundException", "message": "no such secret"}).encode()
         return 200, json.dumps({"ARN": arn, "SecretString": self.secrets[arn]}).encode()

@@ -122,6 +122,13 @@ def test_a_bootstrap_function_that_became_inactive_is_called_again(cloud: Cloud)
     assert len(cloud.calls) == 1
 
 
+def test_rights_that_a_deploy_has_just_given_are_waited_for(cloud: Cloud) -> None:
+    """IAM needs some seconds until a new role's rights are known everywhere."""
+    cloud.denied, cloud.not_ready = 1, ["AccessDeniedException"]
+    assert ask(cloud, "Create") == ("SUCCESS", "")
+    assert len(cloud.calls) == 1
+
+
 def test_a_function_that_can_not_be_called_is_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOOTSTRAP_FUNCTION", "another")
     status, reason = ask(cloud, "Create")
