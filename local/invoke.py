@@ -113,7 +113,10 @@ class Invocation:
             raise LocalError(f"{function} is no function of template.yaml")
 
     def environment(self) -> Environment:
-        """As deployed on the stack. One that is not (bootstrap, credentials, API) has the others'."""
+        """As deployed on the stack. Functions that are not deployed (bootstrap, credentials, API) have the others'.
+
+        The API's function needs a token of its own beside those.
+        """
         assert self.stack.emulator
         with closing(boto3.client("lambda", **self.stack.emulator.client_options())) as client:
             pages = client.get_paginator("list_functions").paginate()
@@ -124,7 +127,9 @@ class Invocation:
             if name.startswith("rowferry-") and "Environment" in function
         }
         mine = (env for name, env in deployed.items() if f"-{self.function}-" in name)
-        return dict(next(mine, next(iter(deployed.values()))))
+        found_or_others = next(mine, next(iter(deployed.values())))
+        own = {"API_OPERATOR_TOKEN": self.stack.api_token} if self.function == "ApiFunction" else {}
+        return {**found_or_others, **own}
 
     # --- Docker
 
