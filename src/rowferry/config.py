@@ -77,7 +77,7 @@ class BootstrapSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "BootstrapSettings":
-        """Raises: SettingError naming the variable that is missing or makes no sense, before anything is made."""
+        """Raises: SettingError naming the variable that is missing or invalid, before anything is made."""
         names = ("admin_user", "admin_password", "bi_user", "bi_password")
         settings = cls(Settings.from_env(env), **{name: _value(env, name, str) for name in names})
         for variable, user in (("DB_USER", settings.app.db_user), ("BI_USER", settings.bi_user)):

@@ -24,7 +24,7 @@ def create_table(table: Table) -> str:
 
 
 def create(conn: Connection) -> None:
-    """Makes every table that lacks; brings Rowferry's own ones to this release's version. Safe to repeat.
+    """Makes every table that is missing; brings Rowferry's own ones to this release's version. Safe to repeat.
 
     A table of tables.py that is there is left as it is.
     """

@@ -104,7 +104,10 @@ _DEAD_HOLDERS = f"""
 
 
 def _pass_by_the_dead(conn: Connection, run: Run) -> None:
-    """Takes the turn from dead runs whom that does not harm. Waits for a batch that one of them is just writing."""
+    """Takes the turn from dead runs that have loaded nothing or are outdated.
+
+    Waits for a batch that one of them is just writing.
+    """
     for dead in db.rows(conn, _DEAD_HOLDERS, (run.key.encode(), run.bucket, run.uploaded_at, run.table, run.id)):
         sql = f"""
             UPDATE rowferry_runs other SET turn = NULL WHERE id = %s AND NOT {_LIVE}
