@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CODEC = "deflate"
 LEVEL = 4
 BLOCK_BYTES = 64 * 1024
-"""Of records before compression, from which on a block is closed."""
+"""A block is closed when its records have so many bytes, before compression."""
 MAX_READ_BYTES = 4 * 1024**2
 """No part of a file that Rowferry writes is larger: a block closes at 64 KiB and the record that reaches that."""
 _LINES_AT_ONCE = 1_000
@@ -72,7 +72,7 @@ def written_beside(schema: Schema, batches: Iterable[Sequence[bytes]], checksum:
         try:
             yield _pieces(worker, pool.submit(_feed, worker, batches, checksum))
         finally:
-            worker.kill()  # it has ended, unless the file is given up; then its input breaks, which ends the feeding
+            worker.kill()  # for a file that is given up: the feeding thread then gets BrokenPipeError, and ends
 
 
 def _pieces(worker: "subprocess.Popen[bytes]", fed: "Future[None]") -> Iterator[bytes]:
@@ -90,7 +90,7 @@ def _feed(worker: "subprocess.Popen[bytes]", batches: Iterable[Sequence[bytes]],
         for lines in batches:
             checksum.add(lines)
             worker.stdin.write(b"\n".join(lines) + b"\n")
-    except BrokenPipeError:  # said by the exit code
+    except BrokenPipeError:  # the worker has ended, and `_pieces` reports its exit code
         return
     finally:
         with suppress(BrokenPipeError):

@@ -1,11 +1,8 @@
 """A frozen database, which takes connections and answers nothing: a real server stopped by SIGSTOP, and real HTTP."""
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 
 import httpx
@@ -18,6 +15,7 @@ from rowferry import db
 from rowferry.config import Settings
 from rowferry.errors import DatabaseUnavailable
 from rowferry.s3 import Bucket
+from tests.integration.freezing import frozen
 from tests.integration.serving import BEARER, NO_LIMITS, served
 
 BOUND = LIMITS.place + LIMITS.connect + 2
@@ -48,15 +46,6 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySQLServer
 def own(own_server: MySQLServer, bucket: Bucket) -> Settings:
     environment = own_server.environment() | {"BUCKET": bucket.name}
     return Settings.from_env(environment)
-
-
-@contextmanager
-def frozen(server: MySQLServer) -> Iterator[None]:
-    os.kill(server.process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(server.process.pid, signal.SIGCONT)
 
 
 def sessions(server: MySQLServer) -> int:
