@@ -35,7 +35,7 @@ lock: install ## compile the requirement lists (*.in) to hash-pinned files; UPGR
 		cd requirements/asl-validator && npm $(if $(UPGRADE),update,install) --package-lock-only \
 		--omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --loglevel=error
 
-rds-ca: ## renew RDS's certificate authorities (src/rowferry/rds-ca.pem); BUNDLE=file where AWS is out of reach
+rds-ca: ## renew RDS's certificate authorities (src/rowferry/storage/rds-ca.pem); BUNDLE=file where AWS is out of reach
 	@$(WITH_PYTHON) local/install.py venv
 	@$(BIN)/python -m local.rds_ca $(BUNDLE)
 

@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from api_ec2.limits import Limits
-from rowferry import db, schema
 from rowferry.config import Settings
 from rowferry.errors import DatabaseUnavailable, RowferryError
+from rowferry.setup import tables
+from rowferry.storage import mysql
 
 
 class Places:
@@ -73,7 +74,7 @@ class Looks:
 def _look(settings: Settings) -> Look:
     taken = time.monotonic()
     try:
-        with db.session(settings) as conn:
-            return Look(taken, True, tuple(schema.missing(conn)))
+        with mysql.session(settings) as conn:
+            return Look(taken, True, tuple(tables.missing(conn)))
     except RowferryError:
         return Look(taken, False)

@@ -15,11 +15,12 @@ from pydantic import BaseModel
 from api_ec2.access import Access, Role
 from api_ec2.database import Places
 from api_ec2.limits import Limits
-from rowferry import db, ledger
+from rowferry import ledger
 from rowferry.config import Settings
-from rowferry.db import Connection
 from rowferry.errors import SettingError
-from rowferry.s3 import Bucket
+from rowferry.storage import mysql
+from rowferry.storage.mysql import Connection
+from rowferry.storage.s3 import Bucket
 
 
 class Problem(BaseModel):
@@ -83,7 +84,7 @@ def session(request: Request, settings: SettingsDep, place: Place) -> Iterator[C
     """
     limits: Limits = request.app.state.limits
     with ledger.session(replace(settings, answer_seconds=limits.query + limits.connect)) as conn:
-        db.run(conn, "SET SESSION max_execution_time = %s", (round(limits.query * 1_000),))
+        mysql.run(conn, "SET SESSION max_execution_time = %s", (round(limits.query * 1_000),))
         yield conn
 
 

@@ -23,10 +23,10 @@ import boto3
 from local.mysql import ADMIN
 from local.samples import write_samples
 from local.stack import Stack, running
-from rowferry import db
 from rowferry.config import Settings
-from rowferry.schema import create_table
-from rowferry.tables import TABLES
+from rowferry.declare.catalog import TABLES
+from rowferry.declare.ddl import create_table
+from rowferry.storage import mysql
 
 TABLE = "hired_employees"
 
@@ -133,10 +133,10 @@ class Bench:
 
     def _connect(self) -> Any:
         """As the administrator: the application may not empty or make tables."""
-        mysql = self._stack.mysql
-        assert mysql
-        as_admin = {"DB_USER": ADMIN, "DB_PASSWORD": mysql.admin_password}
-        return db.connect(Settings.from_env(mysql.environment() | as_admin))
+        server = self._stack.mysql
+        assert server
+        as_admin = {"DB_USER": ADMIN, "DB_PASSWORD": server.admin_password}
+        return mysql.connect(Settings.from_env(server.environment() | as_admin))
 
 
 if __name__ == "__main__":

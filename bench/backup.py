@@ -28,10 +28,11 @@ from local.emulator import Emulator
 from local.mysql import MySQLServer
 from local.mysqld import ROOT, one_at_a_time, unpack_packages
 from local.samples import write_samples
-from rowferry import db, vault
+from rowferry.backup import service
+from rowferry.backup.restore import Order
 from rowferry.config import Settings
-from rowferry.restore import Order
-from rowferry.s3 import Bucket
+from rowferry.storage import mysql
+from rowferry.storage.s3 import Bucket
 
 CLIENT = ROOT / ".tools" / "mysql-client"
 PACKAGES = ("mysql-client-core", "mysql-client-core-8.4", "mysql-client-core-8.0")
@@ -63,12 +64,12 @@ def child(kind: str) -> dict[str, Any]:
     bucket = Bucket(settings.bucket)
     before = peak()
     begun = time.monotonic()
-    with db.session(settings) as conn:
+    with mysql.session(settings) as conn:
         if kind == "backup":
-            job = vault.carry_out_backup(settings, bucket, vault.begin_backup(conn, [TABLE]))
+            job = service.carry_out_backup(settings, bucket, service.begin_backup(conn, [TABLE]))
         else:
             order = Order((TABLE,))
-            job = vault.carry_out_restore(settings, bucket, vault.begin_restore(conn, order), order)
+            job = service.carry_out_restore(settings, bucket, service.begin_restore(conn, order), order)
     return {"seconds": time.monotonic() - begun, "before": before, "peak": peak(), "result": job.result}
 
 
@@ -84,9 +85,9 @@ def peak() -> float:
 @contextmanager
 def world(folder: Path) -> Iterator["Bench"]:
     client()
-    with MySQLServer.start(folder) as mysql, closing_emulator(folder) as emulator:
+    with MySQLServer.start(folder) as server, closing_emulator(folder) as emulator:
         boto3.client("s3", **emulator.client_options()).create_bucket(Bucket=BUCKET)
-        yield Bench(mysql, emulator, folder)
+        yield Bench(server, emulator, folder)
 
 
 @contextmanager
@@ -100,18 +101,18 @@ def closing_emulator(folder: Path) -> Iterator[Emulator]:
 
 @dataclass
 class Bench:
-    mysql: MySQLServer
+    server: MySQLServer
     emulator: Emulator
     folder: Path
 
     def fill(self, rows: int) -> None:
         samples = write_samples(self.folder / "samples", rows, bad_share=0)
-        with db.session(Settings.from_env(self.mysql.environment())) as conn:
+        with mysql.session(Settings.from_env(self.server.environment())) as conn:
             for table, header in (("departments", 1), ("jobs", 0), (TABLE, 0)):
                 sql = f"LOAD DATA LOCAL INFILE %s INTO TABLE {table} CHARACTER SET utf8mb4 FIELDS TERMINATED BY ','"
                 quoting = f"OPTIONALLY ENCLOSED BY '\"' IGNORE {header} LINES"
-                db.run(conn, f"{sql} {quoting}", (str(getattr(samples, table)),))
-        print(f"{rows:,} rows of {TABLE}, {self.mysql.program}", flush=True)
+                mysql.run(conn, f"{sql} {quoting}", (str(getattr(samples, table)),))
+        print(f"{rows:,} rows of {TABLE}, {self.server.program}", flush=True)
 
     def compare(self, pairs: int) -> None:
         backups, restores = [], []
@@ -141,7 +142,7 @@ class Bench:
             say("restore", restored, f"{share:g} % differ: {counts}")
 
     def child(self, kind: str) -> dict[str, Any]:
-        env = {**os.environ, **self.mysql.environment(), **self.emulator.environment(), "BUCKET": BUCKET}
+        env = {**os.environ, **self.server.environment(), **self.emulator.environment(), "BUCKET": BUCKET}
         command = [sys.executable, "-m", "bench.backup", "--child", kind]
         done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -157,7 +158,7 @@ class Bench:
     def dump(self) -> None:
         with self.dumped.open("wb") as fp:
             dump = subprocess.Popen(
-                self.client("mysqldump", "--single-transaction", self.mysql.database, TABLE),
+                self.client("mysqldump", "--single-transaction", self.server.database, TABLE),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
@@ -167,16 +168,16 @@ class Bench:
     def load_dump(self) -> None:
         with subprocess.Popen(["gzip", "-dc", str(self.dumped)], stdout=subprocess.PIPE) as unzip:
             subprocess.run(
-                self.client("mysql", self.mysql.database), stdin=unzip.stdout, stderr=subprocess.DEVNULL, check=True
+                self.client("mysql", self.server.database), stdin=unzip.stdout, stderr=subprocess.DEVNULL, check=True
             )
 
     def client(self, program: str, *arguments: str) -> list[str]:
-        who = ["--user=root", f"--password={self.mysql.root_password}"]
-        where = [f"--host={self.mysql.host}", f"--port={self.mysql.port}", f"--ssl-ca={self.mysql.ca}"]
+        who = ["--user=root", f"--password={self.server.root_password}"]
+        where = [f"--host={self.server.host}", f"--port={self.server.port}", f"--ssl-ca={self.server.ca}"]
         return [*client(), program_path(program), "--no-defaults", *who, *where, *arguments]
 
     def sql(self, statement: str) -> None:
-        with closing(self.mysql.connect("root")) as conn, conn.cursor() as cursor:
+        with closing(self.server.connect("root")) as conn, conn.cursor() as cursor:
             cursor.execute(statement)
             conn.commit()
 

@@ -23,18 +23,19 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from local.mysql import MySQLServer
-from rowferry import db, ledger
-from rowferry.batch import _write
+from rowferry import ledger
 from rowferry.config import Options, Settings
-from rowferry.files import RunFiles
+from rowferry.csvfile.records import Dialect
+from rowferry.csvfile.split import Batch, Chunk, split
+from rowferry.declare.catalog import table_named
 from rowferry.ledger import Claim, LedgerRow, Totals
-from rowferry.parse import Dialect
-from rowferry.reconcile import reconcile
-from rowferry.report import summarise
-from rowferry.s3 import Bucket, Version
-from rowferry.split import Batch, Chunk, split
-from rowferry.tables import table_named
-from rowferry.validate import Reject
+from rowferry.steps.reconcile import reconcile
+from rowferry.steps.summarise import summarise
+from rowferry.steps.validate import _write
+from rowferry.steps.work_files import RunFiles
+from rowferry.storage import mysql
+from rowferry.storage.s3 import Bucket, Version
+from rowferry.validate.verdict import Reject
 
 TABLE = table_named("hired_employees")
 KEY = "raw/hired_employees.csv"
@@ -130,19 +131,19 @@ def _plan(settings: Settings, bucket: Bucket, id: str) -> str:
 
 
 def _reconcile(settings: Settings, bucket: Bucket, id: str) -> str:
-    with db.session(settings) as conn:
+    with mysql.session(settings) as conn:
         return reconcile(conn, bucket, ledger.read(conn, id), NOW + dt.timedelta(days=1)).outcome
 
 
 def _summarise(settings: Settings, bucket: Bucket, id: str) -> str:
-    with db.session(settings) as conn:
+    with mysql.session(settings) as conn:
         run = ledger.read(conn, id)
         files = RunFiles(bucket, id, run.manifest)
         for batch in files.batches() if run.verdict and run.verdict.gate == "open" else ():
             late = run.verdict.batches.get(batch.batch, 0) if run.verdict else 0
             rejected = files.stats(batch.batch, TABLE).rejected + late
             totals = Totals(batch.records, inserted=batch.records - rejected, rejected=rejected)
-            with db.transaction(conn):
+            with mysql.transaction(conn):
                 ledger.open_batch(conn, id, batch.batch, batch.records)
                 ledger.close_batch(conn, id, LedgerRow(batch.batch, totals, None))
         report = summarise(conn, bucket, replace(run, status="running"))
@@ -154,9 +155,9 @@ def _prepare(settings: Settings, bucket: Folder, given: argparse.Namespace) -> s
     keys = list(range(1, given.records + 1))
     if given.order == "shuffled":
         random.Random(1).shuffle(keys)
-    with db.session(settings) as conn:
+    with mysql.session(settings) as conn:
         for table in ("departments", "jobs"):
-            db.run(conn, f"INSERT INTO {table} VALUES {', '.join(f'({n}, 1)' for n in range(1, 13))}")
+            mysql.run(conn, f"INSERT INTO {table} VALUES {', '.join(f'({n}, 1)' for n in range(1, 13))}")
         id = ledger.run_id("folder", KEY, "1")
         claim = Claim(id, "folder", KEY, "1", "etag", NOW, TABLE.name, "load", "arn:limits", Options())
         ledger.claim(conn, claim)

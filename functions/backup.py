@@ -3,8 +3,9 @@
 from aws_lambda_powertools.metrics import MetricUnit
 from pydantic import BaseModel, ConfigDict, Field
 
-from rowferry import ledger, vault
-from rowferry.retention import Retention
+from rowferry import ledger
+from rowferry.backup import service
+from rowferry.backup.retention import Retention
 from runtime import Answer, bucket, ends, handler, logger, metrics, settings
 
 
@@ -22,9 +23,9 @@ class Wanted(BaseModel):
 def handle(event: Wanted) -> Answer:
     now = settings()
     with ledger.session(now) as conn:
-        id = vault.begin_backup(conn, event.tables)
+        id = service.begin_backup(conn, event.tables)
     retention = Retention(event.keep, event.keep_days)
-    job = vault.carry_out_backup(now, bucket(now.bucket), id, ends(), retention)
+    job = service.carry_out_backup(now, bucket(now.bucket), id, ends(), retention)
     if not event.tables:  # of all, as the schedule asks; the alarm BackupOverdue misses it
         metrics.add_metric("BackupsCompleted", MetricUnit.Count, 1)
     logger.info("backed up", extra={"backup": id, "result": job.result})

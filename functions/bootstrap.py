@@ -5,8 +5,8 @@ import time
 
 from pydantic import BaseModel, SecretStr
 
-from rowferry.bootstrap import bootstrap
 from rowferry.config import BootstrapSettings
+from rowferry.setup.bootstrap import bootstrap
 from runtime import Answer, ends, handler, logger
 
 

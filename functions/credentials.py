@@ -13,7 +13,7 @@ from typing import Literal
 import urllib3
 from pydantic import BaseModel, ConfigDict, Field
 
-from rowferry.credentials import call_and_wait, read_credentials
+from rowferry.setup.credentials import call_and_wait, read_credentials
 from runtime import Answer, ends, handler, logger
 
 

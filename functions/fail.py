@@ -7,10 +7,10 @@ from pydantic import BaseModel, ValidationError
 
 from rowferry import ledger
 from rowferry.config import Options
+from rowferry.declare.catalog import table_of_path
 from rowferry.errors import DatabaseUnavailable, Never
 from rowferry.ledger import Claim
-from rowferry.plan import is_upload
-from rowferry.tables import table_of_path
+from rowferry.steps.plan import is_upload
 from runtime import Answer, Detail, handler, logger, settings
 
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from rowferry import ledger
-from rowferry.load import load_batch
+from rowferry.steps.load import load_batch
 from runtime import Answer, BatchEvent, bucket, handler, logger, settings
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pydantic import BaseModel
 
 from rowferry import ledger
-from rowferry.plan import Uploaded, plan
+from rowferry.steps.plan import Uploaded, plan
 from runtime import Answer, Detail, bucket, handler, logger, settings
 
 

@@ -4,7 +4,7 @@ import datetime as dt
 from dataclasses import asdict
 
 from rowferry import ledger
-from rowferry.reconcile import reconcile
+from rowferry.steps.reconcile import reconcile
 from runtime import Answer, RunEvent, bucket, handler, logger, settings
 
 

@@ -2,8 +2,9 @@
 
 from pydantic import BaseModel, ConfigDict, StrictBool
 
-from rowferry import ledger, vault
-from rowferry.restore import Moment, Order
+from rowferry import ledger
+from rowferry.backup import service
+from rowferry.backup.restore import Moment, Order
 from runtime import Answer, bucket, ends, handler, logger, settings
 
 
@@ -24,7 +25,7 @@ def handle(event: Wanted) -> Answer:
     now = settings()
     order = Order(event.tables, event.id, event.before, event.into, event.dry_run)
     with ledger.session(now) as conn:
-        id = vault.begin_restore(conn, order)
-    job = vault.carry_out_restore(now, bucket(now.bucket), id, order, ends())
+        id = service.begin_restore(conn, order)
+    job = service.carry_out_restore(now, bucket(now.bucket), id, order, ends())
     logger.info("restored", extra={"job": id, "dry_run": order.dry_run, "result": job.result})
     return {"outcome": "done", "job": id, "dry_run": order.dry_run, **job.result}

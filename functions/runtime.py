@@ -21,10 +21,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rowferry import ledger
 from rowferry.config import Settings
+from rowferry.csvfile.split import Batch
 from rowferry.errors import DatabaseUnavailable, Never, RowferryError, StartAgain
 from rowferry.ledger import Totals
-from rowferry.s3 import Bucket
-from rowferry.split import Batch
+from rowferry.storage.s3 import Bucket
 
 Answer = dict[str, Any]
 Handler = Callable[..., Answer]

@@ -2,7 +2,7 @@
 
 from rowferry import ledger
 from rowferry.ledger import Totals
-from rowferry.report import Report, summarise
+from rowferry.steps.summarise import Report, summarise
 from runtime import Answer, RunEvent, bucket, count, handler, logger, settings
 
 

@@ -5,8 +5,8 @@ import datetime as dt
 from pydantic import BaseModel, Field
 
 from rowferry import ledger
-from rowferry.executions import event as event_of
-from rowferry.sweep import sweep
+from rowferry.steps.executions import event as event_of
+from rowferry.steps.sweep import sweep
 from runtime import Answer, bucket, handler, logger, settings
 
 

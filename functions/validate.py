@@ -1,9 +1,9 @@
 """ValidateFunction: one batch through the validator API."""
 
 from rowferry import ledger
-from rowferry.batch import validate_batch
-from rowferry.files import RunFiles
-from rowferry.validator import judge_at
+from rowferry.steps.validate import validate_batch
+from rowferry.steps.work_files import RunFiles
+from rowferry.validate.client import judge_at
 from runtime import Answer, BatchEvent, bucket, handler, logger, settings
 
 

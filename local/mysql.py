@@ -21,9 +21,10 @@ from pydantic import BaseModel, ConfigDict
 from local.certificates import Certificates, make_certificates
 from local.mysqld import IMAGE, Program, find
 from local.processes import LocalError, Process, bare_environment, chosen_port, private, spawn, tail, wait_until_ready
-from rowferry import db, schema
-from rowferry.bootstrap import APP_CONNECTIONS, bootstrap
 from rowferry.config import BootstrapSettings, Settings
+from rowferry.setup import tables
+from rowferry.setup.bootstrap import APP_CONNECTIONS, bootstrap
+from rowferry.storage import mysql
 
 DATABASE = USER = "rowferry"
 ADMIN = "rowferry_admin"
@@ -97,8 +98,8 @@ class MySQLServer(BaseModel):
     def make_ready(self) -> None:
         """Users, rights and tables as on RDS, by the same code. A stand-in has another way to change passwords."""
         if self.program.startswith("MariaDB"):
-            with db.session(Settings.from_env(self.environment())) as conn:
-                schema.create(conn)
+            with mysql.session(Settings.from_env(self.environment())) as conn:
+                tables.create(conn)
         else:
             bootstrap(BootstrapSettings.from_env(self.environment() | self.admin_environment()))
 

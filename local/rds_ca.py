@@ -1,4 +1,4 @@
-"""RDS's certificate authorities, as src/rowferry/rds-ca.pem ships them: `make rds-ca` renews the file.
+"""RDS's certificate authorities, as src/rowferry/storage/rds-ca.pem ships them: `make rds-ca` renews the file.
 
 AWS's bundle is downloaded, looked through, and written in one form: a root to an entry, sorted, named, with those left
 out that have expired or belong to no public region. It must then be the pinned text; what differs is told, and pinned
@@ -23,7 +23,7 @@ from local.emulator import ROOT
 from local.processes import LocalError
 
 SOURCE = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
-FILE = ROOT / "src/rowferry/rds-ca.pem"
+FILE = ROOT / "src/rowferry/storage/rds-ca.pem"
 PIN = "73f6190230da6d0adddccb70c71530bf6ac933126c31cf108d7178a24eb928fd"
 OWNER = ("Amazon Web Services, Inc.", "Amazon RDS")
 

@@ -14,13 +14,15 @@ from pydantic import BaseModel, Field
 from api_ec2.bounds_on_lambda import AFTER_THE_ANSWER, SECONDS, NotOnLambda, in_words
 from api_ec2.deps import BucketDep, Problem, Session, SettingsDep
 from api_ec2.limits import Limits
-from rowferry import backup, information_schema, jobs, vault
-from rowferry.backup import Manifest
-from rowferry.db import Connection
+from rowferry.backup import export, service
+from rowferry.backup.export import Manifest
+from rowferry.backup.restore import Moment, Order
+from rowferry.declare import information_schema
+from rowferry.declare.catalog import TABLES, table_named
 from rowferry.errors import Busy, RowferryError
-from rowferry.jobs import Job
-from rowferry.restore import Moment, Order
-from rowferry.tables import TABLES, table_named
+from rowferry.ledger import jobs
+from rowferry.ledger.jobs import Job
+from rowferry.storage.mysql import Connection
 
 log = logging.getLogger("uvicorn.error")
 
@@ -97,8 +99,8 @@ def back_up(
 ) -> JobState:
     """Backs up tables in one consistent snapshot."""
     _assert_fits(request, conn, _named(table))
-    begin = partial(vault.begin_backup, conn, _named(table))
-    carry_out = partial(vault.carry_out_backup, settings, bucket)
+    begin = partial(service.begin_backup, conn, _named(table))
+    carry_out = partial(service.carry_out_backup, settings, bucket)
     return _ordered(request, response, wait, begin, carry_out, lambda id: jobs.read(conn, id))
 
 
@@ -121,9 +123,9 @@ def restore(
     order = Order(_named(table), id, before, into, dry_run)
 
     def carry_out(id: str, ends: float | None) -> Job:
-        return vault.carry_out_restore(settings, bucket, id, order, ends)
+        return service.carry_out_restore(settings, bucket, id, order, ends)
 
-    begin = partial(vault.begin_restore, conn, order)
+    begin = partial(service.begin_restore, conn, order)
     return _ordered(request, response, wait, begin, carry_out, lambda id: jobs.read(conn, id))
 
 
@@ -136,9 +138,9 @@ def job(conn: Session, id: Annotated[str, Path(pattern=ID)]) -> JobState:
 @router.get("/backups")
 def tables(bucket: BucketDep) -> list[Newest]:
     """All tables with their newest backup."""
-    found = ((table, backup.complete(bucket, table)) for table in TABLES)
+    found = ((table, export.complete(bucket, table)) for table in TABLES)
     return [
-        Newest(table=table, complete=len(ids), newest=next(iter(backup.readable(bucket, table, ids[-1:])[0]), None))
+        Newest(table=table, complete=len(ids), newest=next(iter(export.readable(bucket, table, ids[-1:])[0]), None))
         for table, ids in found
     ]
 
@@ -148,8 +150,8 @@ def backups(
     bucket: BucketDep, table: str, limit: Annotated[int, Query(ge=1, le=100, description="at most so many")] = 20
 ) -> Backups:
     """A table's complete backups."""
-    ids = backup.complete(bucket, table_named(table).name)[-limit:]
-    found, damaged = backup.readable(bucket, table, reversed(ids))
+    ids = export.complete(bucket, table_named(table).name)[-limit:]
+    found, damaged = export.readable(bucket, table, reversed(ids))
     return Backups(table=table, backups=found, damaged=damaged)
 
 

@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api_ec2.deps import Session
-from rowferry import metrics
-from rowferry.metrics import DepartmentHires, HiredPerQuarter
+from rowferry.reports import metrics
+from rowferry.reports.metrics import DepartmentHires, HiredPerQuarter
 
 router = APIRouter(tags=["metrics"])
 Year = Annotated[int, Query(ge=1970, le=2038, description="A calendar year in UTC")]

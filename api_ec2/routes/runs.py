@@ -7,10 +7,11 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 
 from api_ec2.deps import Problem, Session, SettingsDep
-from rowferry import executions, ledger
-from rowferry.db import Connection
-from rowferry.executions import NotStarted
+from rowferry import ledger
 from rowferry.ledger import Progress
+from rowferry.steps import executions
+from rowferry.steps.executions import NotStarted
+from rowferry.storage.mysql import Connection
 
 router = APIRouter(tags=["runs"])
 

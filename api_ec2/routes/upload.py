@@ -10,10 +10,11 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 
 from api_ec2.deps import Problem
+from rowferry.csvfile.records import CHUNK_BYTES, CHUNK_RECORDS, Dialect
+from rowferry.declare.catalog import TABLES, table_named
+from rowferry.declare.table import Table
 from rowferry.errors import BadRequest, Refused, TooLarge
-from rowferry.parse import CHUNK_BYTES, CHUNK_RECORDS, Dialect
-from rowferry.tables import TABLES, Table, table_named
-from rowferry.validate import CHUNK_MEDIA_TYPE, Reject, Validated, chunk_answer, validate_bytes
+from rowferry.validate.verdict import CHUNK_MEDIA_TYPE, Reject, Validated, chunk_answer, validate_bytes
 
 router = APIRouter(tags=["validation"])
 _CURL = "curl -d removes all line ends: send a file with --data-binary @file.csv -H 'Content-Type: text/csv'"

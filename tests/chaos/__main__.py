@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.chaos.arena import arena
 from tests.chaos.campaign import Campaign
+from tests.chaos.chaos_stack import arena
 
 
 def main() -> int:

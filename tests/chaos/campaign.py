@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.arena import Arena
+from tests.chaos.chaos_stack import Arena
 from tests.chaos.faults import FAULTS, Fault, Round
 from tests.chaos.files import File, Tables, Writer, differences, load
 

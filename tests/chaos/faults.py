@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pymysql
 
-from tests.chaos.arena import Arena
+from tests.chaos.chaos_stack import Arena
 from tests.chaos.files import File
 from tests.chaos.proxies import HttpFault, Trap, answer
 

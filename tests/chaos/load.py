@@ -14,8 +14,8 @@ import psutil
 import pymysql
 
 from local.stack import running
-from rowferry.bootstrap import APP_CONNECTIONS
-from tests.e2e.world import World
+from rowferry.setup.bootstrap import APP_CONNECTIONS
+from tests.support.stack_client import World
 
 Say = Callable[[str], None]
 

@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from local.stack import running
-from tests.e2e.world import World
+from tests.support.stack_client import World
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import polars
 
-from tests.e2e.world import World
+from tests.support.stack_client import World
 
 
 def invoke(world: World, name: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.world import World, counts
+from tests.support.stack_client import World, counts
 
 FILES = Path(__file__).parents[3] / "shared/data/challenge"
 

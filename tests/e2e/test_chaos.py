@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.arena import arena
 from tests.chaos.campaign import Campaign
+from tests.chaos.chaos_stack import arena
 
 SEED = int(os.environ.get("ROWFERRY_CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
 FAULTS = 25

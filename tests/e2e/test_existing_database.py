@@ -11,10 +11,11 @@ import pytest
 from local.deploy import BUILD, deploy, make_secret
 from local.mysql import ADMIN
 from local.processes import LocalError
-from rowferry import db, schema
 from rowferry.config import Settings
 from rowferry.errors import DatabaseError
-from tests.e2e.world import World
+from rowferry.setup import tables
+from rowferry.storage import mysql
+from tests.support.stack_client import World
 
 STACK = "existing"
 
@@ -54,8 +55,8 @@ class Existing:
 
 @pytest.fixture(scope="module")
 def existing(stack_world: World) -> Iterator[Existing]:
-    mysql, emulator, api = stack_world.stack.mysql, stack_world.stack.emulator, stack_world.stack.api
-    assert mysql and emulator and api
+    server, emulator, api = stack_world.stack.mysql, stack_world.stack.emulator, stack_world.stack.api
+    assert server and emulator and api
     options = emulator.client_options()
     ec2 = boto3.client("ec2", **options)
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
@@ -63,12 +64,12 @@ def existing(stack_world: World) -> Iterator[Existing]:
     table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
     parameters = {
         "ApiUrl": api.url,
-        "DbHost": mysql.host,
-        "DbPort": str(mysql.port),
+        "DbHost": server.host,
+        "DbPort": str(server.port),
         "DbName": "their_data",
         "DbUser": "theirs",
-        "DbTlsCa": str(mysql.ca),
-        "DbAdminSecretArn": make_secret(emulator, "admin", username=ADMIN, password=mysql.admin_password),
+        "DbTlsCa": str(server.ca),
+        "DbAdminSecretArn": make_secret(emulator, "admin", username=ADMIN, password=server.admin_password),
         "VpcId": vpc,
         "PrivateSubnetIds": ",".join(subnets),
         "PrivateRouteTableIds": table,
@@ -76,20 +77,20 @@ def existing(stack_world: World) -> Iterator[Existing]:
     existing = Existing(stack_world, parameters, options)
     existing.deploy()
     yield existing
-    admin = replace(existing.settings(), db_user=ADMIN, db_password=mysql.admin_password)
-    with db.session(admin) as conn:
+    admin = replace(existing.settings(), db_user=ADMIN, db_password=server.admin_password)
+    with mysql.session(admin) as conn:
         for statement in ("DROP DATABASE their_data", "DROP USER theirs", "DROP USER theirs_bi"):
-            db.run(conn, statement)
+            mysql.run(conn, statement)
 
 
 def test_the_stack_makes_users_and_tables(existing: Existing) -> None:
-    with db.session(existing.settings()) as conn:
-        assert schema.missing(conn) == []
-        db.run(conn, "INSERT INTO jobs (id, name) VALUES (1, 'Clerk')")
-    with db.session(existing.reader()) as conn:
-        assert db.rows(conn, "SELECT * FROM jobs") == [{"id": 1, "name": "Clerk"}]
+    with mysql.session(existing.settings()) as conn:
+        assert tables.missing(conn) == []
+        mysql.run(conn, "INSERT INTO jobs (id, name) VALUES (1, 'Clerk')")
+    with mysql.session(existing.reader()) as conn:
+        assert mysql.rows(conn, "SELECT * FROM jobs") == [{"id": 1, "name": "Clerk"}]
         with pytest.raises(DatabaseError, match="denied"):
-            db.run(conn, "DELETE FROM jobs")
+            mysql.run(conn, "DELETE FROM jobs")
 
 
 def test_it_makes_no_network_but_an_endpoint_in_the_one_that_is_there(existing: Existing) -> None:
@@ -99,12 +100,12 @@ def test_it_makes_no_network_but_an_endpoint_in_the_one_that_is_there(existing: 
 
 
 def test_no_function_has_the_administrators_password(existing: Existing) -> None:
-    mysql = existing.world.stack.mysql
-    assert mysql
+    server = existing.world.stack.mysql
+    assert server
     client = boto3.client("lambda", **existing.options)
     functions = [found for page in client.get_paginator("list_functions").paginate() for found in page["Functions"]]
     assert any("-CredentialsFunction-" in found["FunctionName"] for found in functions)
-    assert mysql.admin_password not in json.dumps([found.get("Environment") for found in functions])
+    assert server.admin_password not in json.dumps([found.get("Environment") for found in functions])
 
 
 def test_a_combination_that_could_not_work_is_refused_before_anything_is_made(existing: Existing) -> None:
@@ -136,26 +137,26 @@ def test_another_credentials_version_changes_all_passwords_and_the_old_ones_last
     assert new.db_password != old.db_password
     assert new_reader.db_password != old_reader.db_password
     for settings in (old, old_reader, new, new_reader):
-        db.connect(settings).close()
+        mysql.connect(settings).close()
 
 
 def test_a_deploy_that_a_table_stops_is_rolled_back_and_functions_have_passwords_that_are_good(
     existing: Existing,
 ) -> None:
-    mysql = existing.world.stack.mysql
-    assert mysql
-    admin = replace(existing.settings(), db_user=ADMIN, db_password=mysql.admin_password)
-    with db.session(admin) as conn:
-        db.run(conn, "ALTER TABLE jobs RENAME COLUMN name TO title")
+    server = existing.world.stack.mysql
+    assert server
+    admin = replace(existing.settings(), db_user=ADMIN, db_password=server.admin_password)
+    with mysql.session(admin) as conn:
+        mysql.run(conn, "ALTER TABLE jobs RENAME COLUMN name TO title")
         existing.parameters["CredentialsVersion"] = "3"
         with pytest.raises(LocalError):
             existing.deploy()
         assert existing.status() == "UPDATE_ROLLBACK_COMPLETE"
         for function in ("PlanFunction", "LoadFunction", "SweepFunction", "BackupFunction"):
-            db.connect(existing.settings(function)).close()
-        db.run(conn, "ALTER TABLE jobs RENAME COLUMN title TO name")
+            mysql.connect(existing.settings(function)).close()
+        mysql.run(conn, "ALTER TABLE jobs RENAME COLUMN title TO name")
     existing.parameters["CredentialsVersion"] = "4"
     existing.deploy()
     assert existing.status() == "UPDATE_COMPLETE"
     for settings in (existing.settings(), existing.reader()):
-        db.connect(settings).close()
+        mysql.connect(settings).close()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from local.deploy import BUILD, deploy, make_secret
-from tests.e2e.world import PATIENCE, World
+from tests.support.stack_client import PATIENCE, World
 
 STACK = "https"
 

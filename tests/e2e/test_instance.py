@@ -17,8 +17,8 @@ import pytest
 from local.deploy import BUILD, RUNTIME
 from local.emulator import ROOT
 from local.processes import chosen_port
-from tests.e2e.bare_root import Machine, bare_root
-from tests.e2e.world import World
+from tests.support.bare_root import Machine, bare_root
+from tests.support.stack_client import World
 
 INSTANCE = "i-0c1d2e3f4a5b6c7d8"
 TOKEN, BEFORE = "the-instances-token", "the-token-before-it"

@@ -12,8 +12,8 @@ import yaml
 
 from local.deploy import BUILD
 from local.emulator import ROOT
-from tests.e2e.engine import engine
-from tests.e2e.world import World
+from tests.support.container_engine import engine
+from tests.support.stack_client import World
 
 TOLD = {
     "docker": "by `sam local invoke {}`, in a container",

@@ -13,11 +13,12 @@ import httpx
 import pytest
 
 from local.api import Api
-from rowferry import db, retention
+from rowferry.backup import retention
+from rowferry.backup.retention import Retention
 from rowferry.config import Settings
-from rowferry.retention import Retention
-from rowferry.s3 import Bucket
-from tests.e2e.world import PATIENCE, World
+from rowferry.storage import mysql
+from rowferry.storage.s3 import Bucket
+from tests.support.stack_client import PATIENCE, World
 
 ROWS = 40_000
 WAYS = 6
@@ -114,7 +115,7 @@ def test_killed_at_any_moment_a_backup_is_complete_or_none_and_what_is_left_is_s
     assert "failed" in {status for _, status in outcomes}
     bucket, later = Bucket(world.bucket, world.s3), dt.datetime.now(dt.UTC) + dt.timedelta(hours=2)
     assert world.stack.mysql
-    with closing(db.connect(Settings.from_env(world.stack.mysql.environment()))) as conn:
+    with closing(mysql.connect(Settings.from_env(world.stack.mysql.environment()))) as conn:
         retention.sweep(conn, bucket, "departments", Retention(keep=100), later)
     assert {key.split("/")[2] for key in world.keys("backups/departments/")} == complete
     assert list(bucket.unfinished_uploads("backups/departments/")) == []

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.e2e.world import World, counts
+from tests.support.stack_client import World, counts
 
 MEGABYTE = 1024
 

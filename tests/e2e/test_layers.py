@@ -7,7 +7,7 @@ import yaml
 
 from bench.footprint import packages, total
 from local.deploy import BUILD
-from tests.e2e.world import World
+from tests.support.stack_client import World
 
 PYDANTIC = {
     "pydantic": "the tables' models",

@@ -1,8 +1,8 @@
 """Twenty files at once over three tables with references between them; `make load` is the long form."""
 
-from rowferry.bootstrap import APP_CONNECTIONS
+from rowferry.setup.bootstrap import APP_CONNECTIONS
 from tests.chaos.load import watched
-from tests.e2e.world import World, counts
+from tests.support.stack_client import World, counts
 
 ROWS = 400
 CHILDREN = 16

@@ -9,7 +9,7 @@ import boto3
 import httpx
 import pytest
 
-from tests.e2e.world import World
+from tests.support.stack_client import World
 
 CANARY = "Zebedee Quickfoot"
 """A name that stands in rows of every fate, and nowhere else."""

@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.e2e.world import World
+from tests.support.stack_client import World
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from local.api import Api
 from local.recorder import Call, Recorder, read_call
 from local.stack import Stack, running
 from tests.e2e import needs
-from tests.e2e.journeys import take_all
-from tests.e2e.needs import BUCKET
-from tests.e2e.roles import Grant, Roles, grants_of, translated, wider
-from tests.e2e.world import World
+from tests.support.every_call import take_all
+from tests.support.required_permissions import BUCKET
+from tests.support.roles import Grant, Roles, grants_of, translated, wider
+from tests.support.stack_client import World
 
 LOGS = ("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries")
 POLICIES = ("PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups")

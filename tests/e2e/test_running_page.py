@@ -13,7 +13,7 @@ import pytest
 
 from local.emulator import ROOT
 from local.mysql import ADMIN
-from tests.e2e.world import World
+from tests.support.stack_client import World
 
 PAGE = (ROOT / "docs/running.md").read_text()
 

@@ -12,7 +12,7 @@ import pytest
 from local.deploy import BUILD, sam
 from local.emulator import ROOT
 from local.sam import parameters
-from tests.e2e.world import World
+from tests.support.stack_client import World
 
 
 @pytest.mark.parametrize("environment", ["default", "prod"])

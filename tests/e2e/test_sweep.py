@@ -1,9 +1,10 @@
 """The scheduled sweep on the deployed template: what its event never announced, and what failed and may be repeated."""
 
-from rowferry import db, ledger
+from rowferry import ledger
 from rowferry.config import Options, Settings
-from rowferry.s3 import Bucket
-from tests.e2e.world import World
+from rowferry.storage import mysql
+from rowferry.storage.s3 import Bucket
+from tests.support.stack_client import World
 
 
 def test_an_upload_that_nobody_announced_is_loaded_by_the_sweep(world: World) -> None:
@@ -24,7 +25,7 @@ def test_a_run_that_failed_for_a_passing_reason_is_started_again_by_the_sweep(wo
         id, world.bucket, uploaded.key, version, uploaded.etag, uploaded.modified, "departments", "load", "x", Options()
     )
     assert world.stack.mysql
-    with db.session(Settings.from_env(world.stack.mysql.environment())) as conn:
+    with mysql.session(Settings.from_env(world.stack.mysql.environment())) as conn:
         ledger.claim(conn, claim)
         ledger.fail(conn, "x", "DatabaseUnavailable: for an hour", lasting=False)
     assert world.sweep()["status"] == "SUCCEEDED"

@@ -15,8 +15,8 @@ import boto3
 import pytest
 
 from local.emulator import ROOT
-from rowferry.sweep import AT_ONCE
-from tests.e2e.world import World
+from rowferry.steps.sweep import AT_ONCE
+from tests.support.stack_client import World
 
 UPLOADS = int(os.environ.get("ROWFERRY_SWEEP_UPLOADS", "750"))
 PAGES = 7

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.e2e.world import World, counts
+from tests.support.stack_client import World, counts
 
 
 @pytest.mark.parametrize("name", ["departments/with space+plus 100% Zürich.csv", "departments-%2F.csv"])

@@ -8,15 +8,15 @@ import pytest
 from moto import mock_aws
 
 from local.mysql import ADMIN, MySQLServer
-from rowferry import db
 from rowferry.config import Settings
-from rowferry.db import Connection
-from rowferry.s3 import Bucket
-from tests.integration.calls import Functions, functions_environment
-from tests.integration.declared import UNIQUE_NAMES, Reading, altered, declared
-from tests.integration.pipeline import Pipeline
-from tests.integration.serving import VALIDATOR, served
-from tests.integration.vault import Vault
+from rowferry.storage import mysql
+from rowferry.storage.mysql import Connection
+from rowferry.storage.s3 import Bucket
+from tests.support.backups import Vault
+from tests.support.declared import UNIQUE_NAMES, Reading, altered, declared
+from tests.support.functions import Functions, functions_environment
+from tests.support.pipeline import Pipeline
+from tests.support.serving import VALIDATOR, served
 
 BUCKET = "rowferry-test"
 LEDGER = ("rowferry_batches", "rowferry_attempts", "rowferry_runs", "rowferry_jobs")
@@ -57,23 +57,23 @@ def api(database: Settings) -> Iterator[str]:
 
 @pytest.fixture
 def settings(database: Settings, administrator: Settings, api: str) -> Settings:
-    with db.session(administrator) as conn:
-        db.run(conn, "SET foreign_key_checks = 0")
+    with mysql.session(administrator) as conn:
+        mysql.run(conn, "SET foreign_key_checks = 0")
         for table in ("hired_employees", "jobs", "departments", *LEDGER):
-            db.run(conn, f"TRUNCATE TABLE {table}")
+            mysql.run(conn, f"TRUNCATE TABLE {table}")
     return replace(database, api_url=api, api_token=VALIDATOR)
 
 
 @pytest.fixture
 def conn(settings: Settings) -> Iterator[Connection]:
-    with db.session(settings) as conn:
+    with mysql.session(settings) as conn:
         yield conn
 
 
 @pytest.fixture
 def admin(settings: Settings, administrator: Settings) -> Iterator[Connection]:
     """For what the application's user may not do: changing tables."""
-    with db.session(administrator) as conn:
+    with mysql.session(administrator) as conn:
         yield conn
 
 

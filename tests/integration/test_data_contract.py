@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from rowferry import db
-from rowferry.db import Connection
-from tests.integration.pipeline import Pipeline
+from rowferry.storage import mysql
+from rowferry.storage.mysql import Connection
+from tests.support.pipeline import Pipeline
 
 PAGE = (Path(__file__).parents[2] / "docs/data-contract.md").read_text(encoding="utf-8")
 ROWS = {
@@ -120,5 +120,5 @@ def test_refusals(pipeline: Pipeline, conn: Connection, code: str, why: str, fil
     body = b"".join(as_bytes(text) for text in texts if not text.startswith("raw/"))
     report: dict[str, Any] = pipeline.migrate(key, body)
     assert (report["status"], report["reason"].partition(":")[0]) == ("refused", code), why
-    assert db.rows(conn, "SELECT * FROM departments") == []
+    assert mysql.rows(conn, "SELECT * FROM departments") == []
     assert pipeline.bucket.read_all(report["moved_to"]) == body

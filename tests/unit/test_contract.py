@@ -13,7 +13,7 @@ import pytest
 
 from rowferry.config import BootstrapSettings, Options, Settings
 from tests.support.machines import states
-from tests.unit.template_file import read_template
+from tests.support.template_file import read_template
 
 ROOT = Path(__file__).parents[2]
 CFN_LINT = ROOT / ".tools/sam/bin/cfn-lint"

@@ -18,20 +18,20 @@ LOOKED_AT = {  # findings that are none
     "docs/deploy.md": 1,  # made-up names
     "events/bootstrap.json": 3,  # the names of secrets
     "events/credentials.json": 1,  # a made-up signature
-    "tests/integration/test_credentials.py": 2,  # made up for the test
+    "tests/integration/setup/test_credentials.py": 2,  # made up for the test
     "events/plan.json": 2,  # and an etag
     "local/emulator.py": 1,  # the emulator takes any key; this is the word "test"
     "local/lint/parameters.py": 1,  # the name of a secret that is not there
     "local/rds_ca.py": 1,  # a checksum
     "template.yaml": 2,  # references to secrets
-    "tests/integration/requests/function-url-metrics.json": 1,  # ids and boundaries of requests
-    "tests/integration/requests/function-url-stranger.json": 1,
-    "tests/integration/requests/function-url-upload-form.json": 2,
-    "tests/integration/requests/function-url-upload-text.json": 1,
-    "tests/integration/requests/http-api-upload-form.json": 1,
+    "tests/integration/api_ec2/requests/function-url-metrics.json": 1,  # ids and boundaries of requests
+    "tests/integration/api_ec2/requests/function-url-stranger.json": 1,
+    "tests/integration/api_ec2/requests/function-url-upload-form.json": 2,
+    "tests/integration/api_ec2/requests/function-url-upload-text.json": 1,
+    "tests/integration/api_ec2/requests/http-api-upload-form.json": 1,
     "tests/e2e/test_instance.py": 3,  # made up for the test
-    "tests/integration/half_done_runs.json": 1,  # an etag
-    "tests/integration/test_db.py": 1,
+    "tests/integration/functions/half_done_runs.json": 1,  # an etag
+    "tests/integration/storage/test_mysql.py": 1,
     "tests/unit/local/test_mysqld.py": 2,  # checksums
     "tests/unit/test_config.py": 1,
 }

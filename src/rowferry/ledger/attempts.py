@@ -4,8 +4,8 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rowferry import db
-from rowferry.db import Connection, Row
+from rowferry.storage import mysql
+from rowferry.storage.mysql import Connection, Row
 
 SILENT = "its execution ended or fell silent without a word"
 
@@ -24,7 +24,7 @@ class Attempt:
 def of_run(conn: Connection, id: str) -> Sequence[Attempt]:
     """All attempts of a run, the first one first."""
     return list(
-        map(_attempt, db.rows(conn, "SELECT * FROM rowferry_attempts WHERE run_id = %s ORDER BY attempt", (id,)))
+        map(_attempt, mysql.rows(conn, "SELECT * FROM rowferry_attempts WHERE run_id = %s ORDER BY attempt", (id,)))
     )
 
 
@@ -44,7 +44,7 @@ def begin(conn: Connection, id: str, execution: str) -> None:
     sql = f"""
         INSERT INTO rowferry_attempts (run_id, attempt, execution, status, started_at)
         SELECT %s, {_NEXT}, %s, 'running', UTC_TIMESTAMP(6) FROM rowferry_attempts WHERE run_id = %s"""
-    db.run(conn, sql, (id, execution, id))
+    mysql.run(conn, sql, (id, execution, id))
 
 
 _NEXT = "COALESCE(MAX(attempt), 0) + 1"
@@ -59,12 +59,12 @@ def replaced(conn: Connection, before: Row) -> None:
     sql = """
         UPDATE rowferry_attempts SET status = 'failed', reason = %s, ended_at = UTC_TIMESTAMP(6)
         WHERE run_id = %s AND ended_at IS NULL"""
-    db.run(conn, sql, (reason, before["id"]))
+    mysql.run(conn, sql, (reason, before["id"]))
     sql = f"""
         INSERT INTO rowferry_attempts (run_id, attempt, execution, status, reason, started_at, ended_at)
         SELECT %s, {_NEXT}, %s, 'failed', %s, %s, UTC_TIMESTAMP(6) FROM rowferry_attempts WHERE run_id = %s
         HAVING COUNT(*) = 0"""
-    db.run(conn, sql, (before["id"], before["execution"], reason, before["claimed_at"], before["id"]))
+    mysql.run(conn, sql, (before["id"], before["execution"], reason, before["claimed_at"], before["id"]))
 
 
 def close(conn: Connection, id: str) -> None:
@@ -73,4 +73,4 @@ def close(conn: Connection, id: str) -> None:
         UPDATE rowferry_attempts a JOIN rowferry_runs r ON r.id = a.run_id
         SET a.status = r.status, a.reason = r.reason, a.ended_at = r.finished_at
         WHERE r.id = %s AND a.ended_at IS NULL"""
-    db.run(conn, sql, (id,))
+    mysql.run(conn, sql, (id,))

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 
-from rowferry import db
-from rowferry.db import Connection, Row
 from rowferry.ledger.model import LedgerRow, Totals, Would
+from rowferry.storage import mysql
+from rowferry.storage.mysql import Connection, Row
 
 SUM_NAMES = [field.name for field in fields(Totals)]
 
@@ -23,7 +23,7 @@ def open_batch(conn: Connection, id: str, batch: int, records: int) -> bool:
     sql = """
         INSERT INTO rowferry_batches (run_id, batch, records, committed_at) VALUES (%s, %s, %s, UTC_TIMESTAMP(6))
         ON DUPLICATE KEY UPDATE batch = rowferry_batches.batch"""
-    return db.run(conn, sql, (id, batch, records)) == 1
+    return mysql.run(conn, sql, (id, batch, records)) == 1
 
 
 def close_batch(conn: Connection, id: str, row: LedgerRow) -> None:
@@ -33,18 +33,18 @@ def close_batch(conn: Connection, id: str, row: LedgerRow) -> None:
         UPDATE rowferry_batches SET {names}, would_insert = %s, would_update = %s, would_unchanged = %s,
           rejects_key = %s, committed_at = UTC_TIMESTAMP(6) WHERE run_id = %s AND batch = %s"""
     values = [getattr(row.totals, name) for name in SUM_NAMES]
-    db.run(conn, sql, (*values, *astuple(row.would), row.rejects_key, id, row.batch))
+    mysql.run(conn, sql, (*values, *astuple(row.would), row.rejects_key, id, row.batch))
 
 
 def batch(conn: Connection, id: str, number: int) -> LedgerRow | None:
     """A batch's row, None where it is not in the books."""
-    row = db.row(conn, "SELECT * FROM rowferry_batches WHERE run_id = %s AND batch = %s", (id, number))
+    row = mysql.row(conn, "SELECT * FROM rowferry_batches WHERE run_id = %s AND batch = %s", (id, number))
     return _ledger_row(row) if row else None
 
 
 def batches(conn: Connection, id: str) -> Sequence[LedgerRow]:
     """A run's ledger, in the order of its batches."""
-    found = db.rows(conn, "SELECT * FROM rowferry_batches WHERE run_id = %s ORDER BY batch", (id,))
+    found = mysql.rows(conn, "SELECT * FROM rowferry_batches WHERE run_id = %s ORDER BY batch", (id,))
     return list(map(_ledger_row, found))
 
 
@@ -56,7 +56,7 @@ def _ledger_row(row: Row) -> LedgerRow:
 
 def withhold(conn: Connection, id: str, rows: Sequence[LedgerRow]) -> None:
     """Writes the books of a run whose gate is shut, all batches in one transaction; a repeat changes nothing."""
-    with db.transaction(conn):
+    with mysql.transaction(conn):
         for row in rows:
             if open_batch(conn, id, row.batch, row.totals.records):
                 close_batch(conn, id, row)

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rowferry import db
-from rowferry.db import Connection, Row
 from rowferry.errors import NotFound
 from rowferry.ledger.attempts import Attempt, of_run
 from rowferry.ledger.batch_rows import SUM_NAMES
 from rowferry.ledger.model import Run, Totals
 from rowferry.ledger.runs import NAMES, run_of
+from rowferry.storage import mysql
+from rowferry.storage.mysql import Connection, Row
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Progress:
 def newest(conn: Connection, limit: int, before: int | None = None) -> Sequence[Progress]:
     """The newest runs first; `before`: only those with an older claim."""
     where = "SELECT * FROM rowferry_runs WHERE claim < %s ORDER BY claim DESC LIMIT %s"
-    found = db.rows(conn, _PROGRESS.format(where), (before or 2**63 - 1, limit))
+    found = mysql.rows(conn, _PROGRESS.format(where), (before or 2**63 - 1, limit))
     return list(map(_progress, found))
 
 
 def progress(conn: Connection, id: str) -> Progress:
     """Raises: NotFound."""
-    row = db.row(conn, _PROGRESS.format("SELECT * FROM rowferry_runs WHERE id = %s"), (id,))
+    row = mysql.row(conn, _PROGRESS.format("SELECT * FROM rowferry_runs WHERE id = %s"), (id,))
     if row is None:
         raise NotFound(f"there is no run {id}")
     return replace(_progress(row), attempts=of_run(conn, id))

@@ -1,9 +1,9 @@
 """What people do to a run: give it up for good, or have it started again."""
 
-from rowferry import db
-from rowferry.db import Connection, Row
 from rowferry.errors import Busy, Conflict, NotFound
 from rowferry.ledger import attempts
+from rowferry.storage import mysql
+from rowferry.storage.mysql import Connection, Row
 
 
 class Ended(Conflict):
@@ -19,7 +19,7 @@ def abandon(conn: Connection, id: str, why: str = "") -> None:
 
     Raises: NotFound; Ended; Busy where all is loaded and the file is just being moved; Contention.
     """
-    with db.transaction(conn):
+    with mysql.transaction(conn):
         run = _locked(conn, id)
         if run["status"] == "abandoned":
             return
@@ -30,7 +30,7 @@ def abandon(conn: Connection, id: str, why: str = "") -> None:
         sql = """
             UPDATE rowferry_runs SET status = 'abandoned', reason = %s, turn = NULL, asked_at = NULL,
               finished_at = UTC_TIMESTAMP(6) WHERE id = %s"""
-        db.run(conn, sql, (f"abandoned: {why or 'by a person'}; {_in_the_table(conn, run)}", id))
+        mysql.run(conn, sql, (f"abandoned: {why or 'by a person'}; {_in_the_table(conn, run)}", id))
         attempts.close(conn, id)
 
 
@@ -38,7 +38,7 @@ def _locked(conn: Connection, id: str) -> Row:
     sql = """
         SELECT id, status, stage, batches, execution, lease_until > UTC_TIMESTAMP(6) AS live
         FROM rowferry_runs WHERE id = %s FOR UPDATE"""
-    run = db.row(conn, sql, (id,))
+    run = mysql.row(conn, sql, (id,))
     if run is None:
         raise NotFound(f"there is no run {id}")
     return run
@@ -48,7 +48,7 @@ def _in_the_table(conn: Connection, run: Row) -> str:
     sql = """
         SELECT COUNT(*) AS batches, COALESCE(SUM(inserted + updated + unchanged), 0) AS loaded
         FROM rowferry_batches WHERE run_id = %s"""
-    found = db.row(conn, sql, (run["id"],))
+    found = mysql.row(conn, sql, (run["id"],))
     if not found or not found["batches"]:
         return "nothing of it is in the table"
     return f"{found['batches']} of its {run['batches']} batches are in the table, with {found['loaded']} rows"
@@ -59,7 +59,7 @@ def retry(conn: Connection, id: str) -> None:
 
     Raises: NotFound; Ended; Busy where an execution is at work on it.
     """
-    with db.transaction(conn):
+    with mysql.transaction(conn):
         run = _locked(conn, id)
         if run["status"] == "abandoned":
             raise Ended(f"run {id} was given up for good; upload the file again, which makes a new run")
@@ -67,4 +67,4 @@ def retry(conn: Connection, id: str) -> None:
             raise Busy(f"run {id} is under way, in {run['stage']}: {run['execution']}")
         if run["status"] not in ("running", "failed"):
             raise Ended(f"run {id} has ended ({run['status']}): there is nothing to start again")
-        db.run(conn, "UPDATE rowferry_runs SET asked_at = UTC_TIMESTAMP(6) WHERE id = %s", (id,))
+        mysql.run(conn, "UPDATE rowferry_runs SET asked_at = UTC_TIMESTAMP(6) WHERE id = %s", (id,))

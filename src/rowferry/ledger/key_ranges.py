@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from rowferry import db, jobs
-from rowferry.db import Connection, Row
 from rowferry.errors import Busy, NotFound, StartAgain
+from rowferry.ledger import jobs
 from rowferry.ledger.batch_rows import has_batches
 from rowferry.ledger.model import Run
 from rowferry.ledger.runs import LEASE_MINUTES, abandoned, newer_done
+from rowferry.storage import mysql
+from rowferry.storage.mysql import Connection, Row
 
 RETRIED_MINUTES = 180
 """A run whose lease ran out may still be alive for so long: the state machine tries its steps again for at least an
@@ -56,22 +57,22 @@ def take_turn(conn: Connection, run: Run) -> Turn:
 
     Raises: TurnBlocked, RunAbandoned, WaitedTooLong.
     """
-    with db.transaction(conn):
-        db.row(conn, "SELECT table_name FROM rowferry_turns WHERE table_name = %s FOR UPDATE", (run.table,))
+    with mysql.transaction(conn):
+        mysql.row(conn, "SELECT table_name FROM rowferry_turns WHERE table_name = %s FOR UPDATE", (run.table,))
         _refuse_abandoned(conn, run, "FOR UPDATE")
-        db.run(conn, "UPDATE rowferry_runs SET turn = 'waiting' WHERE id = %s AND turn IS NULL", (run.id,))
+        mysql.run(conn, "UPDATE rowferry_runs SET turn = 'waiting' WHERE id = %s AND turn IS NULL", (run.id,))
         if newer := newer_done(conn, run):
             _supersede(conn, run, newer)
             return Turn("superseded")
-        if db.row(conn, "SELECT 1 FROM rowferry_runs WHERE id = %s AND turn = 'holding'", (run.id,)):
+        if mysql.row(conn, "SELECT 1 FROM rowferry_runs WHERE id = %s AND turn = 'holding'", (run.id,)):
             return Turn("go")
         jobs.bury(conn)
         if restore := jobs.restore_of(conn, [run.table]):
             return Turn("wait", f"the restore {restore}", seconds=patience(run, dt.datetime.now(dt.UTC)))
         _pass_by_the_dead(conn, run)
-        if ahead := db.row(conn, _AHEAD, (run.id,)):
+        if ahead := mysql.row(conn, _AHEAD, (run.id,)):
             return _behind(run, ahead)
-        db.run(conn, "UPDATE rowferry_runs SET turn = 'holding' WHERE id = %s", (run.id,))
+        mysql.run(conn, "UPDATE rowferry_runs SET turn = 'holding' WHERE id = %s", (run.id,))
         return Turn("go")
 
 
@@ -108,11 +109,11 @@ def _pass_by_the_dead(conn: Connection, run: Run) -> None:
 
     Waits for a batch that one of them is just writing.
     """
-    for dead in db.rows(conn, _DEAD_HOLDERS, (run.key.encode(), run.bucket, run.uploaded_at, run.table, run.id)):
+    for dead in mysql.rows(conn, _DEAD_HOLDERS, (run.key.encode(), run.bucket, run.uploaded_at, run.table, run.id)):
         sql = f"""
             UPDATE rowferry_runs other SET turn = NULL WHERE id = %s AND NOT {_LIVE}
               AND (%s OR NOT {has_batches("other")})"""
-        db.run(conn, sql, (dead["id"], dead["outdated"]))
+        mysql.run(conn, sql, (dead["id"], dead["outdated"]))
 
 
 def _behind(run: Run, ahead: Row) -> Turn:
@@ -130,7 +131,7 @@ def ahead_in_table(conn: Connection, run: Run) -> str | None:
         SELECT other.object_key FROM rowferry_runs mine JOIN rowferry_runs other ON other.table_name = mine.table_name
           AND other.kind = 'load' AND other.claim < mine.claim AND {_LIVE}
         WHERE mine.id = %s AND mine.kind = 'load' ORDER BY other.claim LIMIT 1"""
-    row = db.row(conn, sql, (run.id,))
+    row = mysql.row(conn, sql, (run.id,))
     return row["object_key"].decode() if row else None
 
 
@@ -150,7 +151,7 @@ def _supersede(conn: Connection, run: Run, newer: str) -> None:
     if run.verdict is None:
         raise NotFound(f"run {run.id} has no verdict")
     verdict = replace(run.verdict, gate="refused", reason=reason)
-    db.run(conn, "UPDATE rowferry_runs SET verdict = %s WHERE id = %s", (json.dumps(asdict(verdict)), run.id))
+    mysql.run(conn, "UPDATE rowferry_runs SET verdict = %s WHERE id = %s", (json.dumps(asdict(verdict)), run.id))
 
 
 def superseded_by(key: str, newer: str) -> str:
@@ -170,7 +171,7 @@ def check_turn(conn: Connection, run: Run) -> None:
 def _refuse_abandoned(conn: Connection, run: Run, lock: Literal["FOR UPDATE", "FOR SHARE"]) -> Row:
     """The run's row, locked until the transaction ends. Raises: RunAbandoned."""
     sql = f"SELECT status, turn, object_key, reason FROM rowferry_runs WHERE id = %s {lock}"
-    row = db.row(conn, sql, (run.id,))
+    row = mysql.row(conn, sql, (run.id,))
     if row is None:
         raise NotFound(f"there is no run {run.id}")
     if row["status"] == "abandoned":
@@ -185,8 +186,8 @@ def take_tables(conn: Connection, into: Sequence[str]) -> str:
 
     Raises: Busy where a run loads one of them, or ended before all its batches were loaded, or a restore goes on.
     """
-    with db.transaction(conn):
-        db.rows(conn, "SELECT 1 FROM rowferry_turns ORDER BY table_name FOR UPDATE")  # all: not each table has a row
+    with mysql.transaction(conn):
+        mysql.rows(conn, "SELECT 1 FROM rowferry_turns ORDER BY table_name FOR UPDATE")  # all: not each table has a row
         jobs.bury(conn)
         if other := jobs.restore_of(conn, into):
             raise Busy(
@@ -202,11 +203,11 @@ def _refuse_among_runs(conn: Connection, table: str) -> None:
     sql = f"""
         UPDATE rowferry_runs other SET turn = NULL WHERE table_name = %s AND turn = 'holding' AND NOT {_LIVE}
           AND NOT {has_batches("other")}"""
-    db.run(conn, sql, (table,))
+    mysql.run(conn, sql, (table,))
     holding = f"""
         SELECT object_key, {_LIVE} AS live FROM rowferry_runs other WHERE table_name = %s AND kind = 'load'
           AND status IN ('running', 'failed') AND (turn = 'holding' OR {_IN_PART}) ORDER BY live DESC, claim LIMIT 1"""
-    if run := db.row(conn, holding, (table,)):
+    if run := mysql.row(conn, holding, (table,)):
         key = run["object_key"].decode()
         now = "is being loaded" if run["live"] else "was loaded in part, by a run that did not end well: start it again"
         raise Busy(f"{key} {now}; {table} can be restored when that has ended")

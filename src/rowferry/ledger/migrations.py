@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from rowferry import db
 from rowferry.config import Settings
-from rowferry.db import Connection
 from rowferry.errors import Contention, DatabaseUnavailable, NoSuchTable
+from rowferry.storage import mysql
+from rowferry.storage.mysql import Connection
 
 LOCK_SECONDS = 60
 """For so long a migration waits for another one that is under way."""
@@ -41,13 +41,13 @@ def migrate(conn: Connection, steps: Sequence[Step] | None = None) -> None:
     Raises: WrongSchema where the tables are of a newer release that this one can't work with; Contention.
     """
     steps = STEPS if steps is None else steps
-    db.run(conn, _SCHEMA)
+    mysql.run(conn, _SCHEMA)
     with _alone(conn):
         done, _ = _versions(conn)
         for version, step in enumerate(steps, 1):
             if version > done:
                 _carry_out(conn, step)
-                db.run(conn, _DONE, (version, step.words, version if step.older_code_fails else 1))
+                mysql.run(conn, _DONE, (version, step.words, version if step.older_code_fails else 1))
     check(conn, steps)
 
 
@@ -57,7 +57,7 @@ def session(settings: Settings) -> Iterator[Connection]:
 
     Raises: WrongSchema.
     """
-    with db.session(settings) as conn:
+    with mysql.session(settings) as conn:
         check(conn)
         yield conn
 
@@ -89,21 +89,21 @@ def _versions(conn: Connection) -> tuple[int, int]:
 
     Raises: NoSuchTable.
     """
-    row = db.row(conn, "SELECT MAX(version) AS version, MAX(usable_from) AS usable_from FROM rowferry_schema")
+    row = mysql.row(conn, "SELECT MAX(version) AS version, MAX(usable_from) AS usable_from FROM rowferry_schema")
     return (int(row["version"] or 0), int(row["usable_from"] or 1)) if row else (0, 1)
 
 
 @contextmanager
 def _alone(conn: Connection) -> Iterator[None]:
     """One migration of a database at a time; the server frees the lock of a session that ends."""
-    got = db.row(conn, f"SELECT GET_LOCK({_LOCK}, {LOCK_SECONDS}) AS got")
+    got = mysql.row(conn, f"SELECT GET_LOCK({_LOCK}, {LOCK_SECONDS}) AS got")
     if not got or got["got"] != 1:
         raise Contention(f"another migration of the database has been at work for {LOCK_SECONDS} seconds")
     try:
         yield
     finally:
         if conn.open:
-            db.row(conn, f"SELECT RELEASE_LOCK({_LOCK})")
+            mysql.row(conn, f"SELECT RELEASE_LOCK({_LOCK})")
 
 
 _LOCK = "CONCAT('rowferry-schema-', LEFT(SHA2(DATABASE(), 256), 40))"
@@ -129,7 +129,7 @@ def create_tables(*statements: str) -> Callable[[Connection], None]:
 
     def apply(conn: Connection) -> None:
         for statement in statements:
-            db.run(conn, statement)
+            mysql.run(conn, statement)
 
     return apply
 
@@ -141,7 +141,7 @@ def add_columns(table: str, columns: dict[str, str]) -> Callable[[Connection], N
         there = _columns(conn, table)
         changes = [f"ADD COLUMN `{name}` {definition}" for name, definition in columns.items() if name not in there]
         if changes:
-            db.run(conn, f"ALTER TABLE `{table}` {', '.join(changes)}")
+            mysql.run(conn, f"ALTER TABLE `{table}` {', '.join(changes)}")
 
     return apply
 
@@ -150,7 +150,7 @@ def _columns(conn: Connection, table: str) -> set[str]:
     sql = """
         SELECT column_name AS name FROM information_schema.columns
         WHERE table_schema = DATABASE() AND table_name = %s"""
-    return {str(row["name"]) for row in db.rows(conn, sql, (table,))}
+    return {str(row["name"]) for row in mysql.rows(conn, sql, (table,))}
 
 
 # --- the steps -------------------------------------------------------------------------------------------------------

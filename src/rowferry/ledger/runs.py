@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rowferry import db
 from rowferry.config import Options
-from rowferry.db import Connection, Row
+from rowferry.csvfile.records import Dialect
 from rowferry.errors import Never, NotFound
 from rowferry.ledger import attempts
 from rowferry.ledger.batch_rows import has_batches
 from rowferry.ledger.model import Claim, Run, Verdict, Would, run_id
-from rowferry.parse import Dialect
+from rowferry.storage import mysql
+from rowferry.storage.mysql import Connection, Row
 
 LEASE_MINUTES = 10
 
@@ -34,7 +34,7 @@ def claim(conn: Connection, wanted: Claim) -> bool:
 
     An unfinished run is taken over when it failed, when its lease ran out, or by the execution that has it.
     """
-    with db.transaction(conn):
+    with mysql.transaction(conn):
         return _insert_run(conn, wanted) or _take_over(conn, wanted)
 
 
@@ -47,14 +47,14 @@ def _insert_run(conn: Connection, wanted: Claim) -> bool:
         ON DUPLICATE KEY UPDATE id = rowferry_runs.id"""
     values = (wanted.id, wanted.bucket, wanted.key.encode(), wanted.version, wanted.etag, wanted.uploaded_at)
     options = json.dumps(asdict(wanted.options))
-    made = db.run(conn, sql, (*values, wanted.table, wanted.kind, wanted.execution, options)) == 1
+    made = mysql.run(conn, sql, (*values, wanted.table, wanted.kind, wanted.execution, options)) == 1
     if made:
         attempts.begin(conn, wanted.id, wanted.execution)
     return made
 
 
 def _take_over(conn: Connection, wanted: Claim) -> bool:
-    before = db.row(conn, f"SELECT {_COLUMNS} FROM rowferry_runs WHERE id = %s FOR UPDATE", (wanted.id,))
+    before = mysql.row(conn, f"SELECT {_COLUMNS} FROM rowferry_runs WHERE id = %s FOR UPDATE", (wanted.id,))
     sql = f"""
         UPDATE rowferry_runs SET starts = starts + (execution <> %s),
           claimed_at = IF(execution = %s, claimed_at, UTC_TIMESTAMP(6)), execution = %s,
@@ -62,7 +62,7 @@ def _take_over(conn: Connection, wanted: Claim) -> bool:
           finished_at = NULL, lease_until = {_LEASE}
         WHERE id = %s AND status IN ('running', 'failed')
           AND (status = 'failed' OR execution = %s OR lease_until < UTC_TIMESTAMP(6))"""
-    mine = db.run(conn, sql, (*[wanted.execution] * 3, wanted.id, wanted.execution)) == 1
+    mine = mysql.run(conn, sql, (*[wanted.execution] * 3, wanted.id, wanted.execution)) == 1
     if mine and before and before["stage"] == UNCLAIMED:
         _complete(conn, wanted)
     if mine and before and (before["status"] == "failed" or before["execution"] != wanted.execution):
@@ -76,7 +76,7 @@ def _complete(conn: Connection, wanted: Claim) -> None:
     sql = """
         UPDATE rowferry_runs SET stage = 'Plan', uploaded_at = %s, table_name = %s, options = %s,
           started_at = UTC_TIMESTAMP(6), claimed_at = UTC_TIMESTAMP(6) WHERE id = %s"""
-    db.run(conn, sql, (wanted.uploaded_at, wanted.table, json.dumps(asdict(wanted.options)), wanted.id))
+    mysql.run(conn, sql, (wanted.uploaded_at, wanted.table, json.dumps(asdict(wanted.options)), wanted.id))
 
 
 _LEASE = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_MINUTES} MINUTE"
@@ -91,7 +91,9 @@ def renew(conn: Connection, run: Run, stage: str) -> None:
         SELECT status, execution, object_key, reason,
           stage <> %s OR lease_until < {_LEASE} - INTERVAL {LEASE_MINUTES // 5} MINUTE AS due
         FROM rowferry_runs WHERE id = %s"""
-    now = db.row(conn, sql, (stage, run.id))  # asked first: an UPDATE would wait for each batch that is being written
+    now = mysql.row(
+        conn, sql, (stage, run.id)
+    )  # asked first: an UPDATE would wait for each batch that is being written
     if now and now["status"] == "abandoned":
         raise abandoned(now)
     if now and now["execution"] != run.execution:
@@ -100,7 +102,7 @@ def renew(conn: Connection, run: Run, stage: str) -> None:
         sql = f"""
             UPDATE rowferry_runs SET lease_until = {_LEASE}, stage = %s
             WHERE id = %s AND execution = %s AND status = 'running'"""
-        if not db.run(conn, sql, (stage, run.id, run.execution)):
+        if not mysql.run(conn, sql, (stage, run.id, run.execution)):
             renew(conn, run, stage)  # it has ended, or was taken over, since it was asked
 
 
@@ -121,7 +123,7 @@ _HAS_RUN = f"({_CLAIMED} OR lasting OR status <> 'failed')"
 
 def read(conn: Connection, id: str) -> Run:
     """Raises: NotFound."""
-    row = db.row(conn, f"SELECT {_COLUMNS} FROM rowferry_runs WHERE id = %s", (id,))
+    row = mysql.row(conn, f"SELECT {_COLUMNS} FROM rowferry_runs WHERE id = %s", (id,))
     if row is None:
         raise NotFound(f"there is no run {id}")
     return run_of(row)
@@ -140,14 +142,14 @@ def held(conn: Connection, id: str, execution: str | None) -> Run:
 
 def of_execution(conn: Connection, execution: str) -> Run | None:
     """The run that an execution has claimed."""
-    row = db.row(conn, f"SELECT {_COLUMNS} FROM rowferry_runs WHERE execution = %s AND {_CLAIMED}", (execution,))
+    row = mysql.row(conn, f"SELECT {_COLUMNS} FROM rowferry_runs WHERE execution = %s AND {_CLAIMED}", (execution,))
     return run_of(row) if row else None
 
 
 def stamps(conn: Connection, bucket: str, key: str) -> Mapping[str, dt.datetime]:
     """By version, when it was uploaded, of all versions of an object that have had a run (`plan.in_order`)."""
     sql = f"SELECT version_id, uploaded_at FROM rowferry_runs WHERE bucket = %s AND object_key = %s AND {_CLAIMED}"
-    found = db.rows(conn, sql, (bucket, key.encode()))
+    found = mysql.rows(conn, sql, (bucket, key.encode()))
     return {row["version_id"]: _utc(row["uploaded_at"]) for row in found}
 
 
@@ -155,7 +157,7 @@ def of_object(conn: Connection, bucket: str, key: str, etag: str, version: str |
     """The newest run that has had a version of an object: the named version, or one with the etag."""
     sql = "SELECT id FROM rowferry_runs WHERE bucket = %s AND object_key = %s AND {} = %s ORDER BY claim DESC LIMIT 1"
     column, value = ("version_id", version) if version else ("etag", etag.strip('"'))
-    row = db.row(conn, sql.format(column), (bucket, key.encode(), value))
+    row = mysql.row(conn, sql.format(column), (bucket, key.encode(), value))
     return str(row["id"]) if row else None
 
 
@@ -164,20 +166,20 @@ def newer_done(conn: Connection, run: Run) -> str | None:
     sql = """
         SELECT version_id FROM rowferry_runs WHERE bucket = %s AND object_key = %s AND status = 'done' AND kind = 'load'
           AND uploaded_at > %s LIMIT 1"""
-    row = db.row(conn, sql, (run.bucket, run.key.encode(), run.uploaded_at))
+    row = mysql.row(conn, sql, (run.bucket, run.key.encode(), run.uploaded_at))
     return str(row["version_id"]) if row else None
 
 
 def unfinished_run(conn: Connection, table: str) -> str | None:
     """The key of a file of a table whose run is going on."""
     sql = "SELECT object_key FROM rowferry_runs WHERE table_name = %s AND status = 'running' AND kind = 'load' LIMIT 1"
-    row = db.row(conn, sql, (table,))
+    row = mysql.row(conn, sql, (table,))
     return row["object_key"].decode() if row else None
 
 
 def status_of(conn: Connection, bucket: str, key: str, version: str) -> str | None:
     """The status of a version's run, None where it has none, or one that the sweep starts like one without."""
-    row = db.row(
+    row = mysql.row(
         conn, f"SELECT status FROM rowferry_runs WHERE id = %s AND {_HAS_RUN}", (run_id(bucket, key, version),)
     )
     return str(row["status"]) if row else None
@@ -199,7 +201,7 @@ def to_start_again(conn: Connection, bucket: str, max_starts: int, after: tuple[
             OR asked_at IS NOT NULL AND (status = 'failed' OR {_DEAD}))
         ORDER BY object_key, version_id LIMIT %s"""
     key = after[0].encode()
-    return list(map(run_of, db.rows(conn, sql, (bucket, key, key, after[1], max_starts, limit))))
+    return list(map(run_of, mysql.rows(conn, sql, (bucket, key, key, after[1], max_starts, limit))))
 
 
 def with_run(conn: Connection, bucket: str, versions: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -208,7 +210,7 @@ def with_run(conn: Connection, bucket: str, versions: Sequence[tuple[str, str]])
     One that failed before its claim for a reason that passes is not among them: it is for the sweep like one without.
     """
     ids = {run_id(bucket, *version): version for version in versions}
-    found = db.rows_in(conn, f"SELECT id FROM rowferry_runs WHERE {_HAS_RUN} AND id IN ({{}})", list(ids))
+    found = mysql.rows_in(conn, f"SELECT id FROM rowferry_runs WHERE {_HAS_RUN} AND id IN ({{}})", list(ids))
     return {ids[row["id"]] for row in found}
 
 
@@ -286,19 +288,19 @@ def keep_plan(conn: Connection, id: str, dialect: Dialect, records: int, batches
     sql = """
         UPDATE rowferry_runs SET dialect = %s, records = %s, batches = %s, manifest = %s
         WHERE id = %s AND records IS NULL AND verdict IS NULL"""
-    db.run(conn, sql, (json.dumps(asdict(dialect)), records, batches, manifest, id))
+    mysql.run(conn, sql, (json.dumps(asdict(dialect)), records, batches, manifest, id))
 
 
 def refuse(conn: Connection, id: str, reason: str) -> None:
     """Writes that Plan refuses the file, unless another attempt at Plan has planned or refused it."""
     sql = "UPDATE rowferry_runs SET verdict = %s WHERE id = %s AND records IS NULL AND verdict IS NULL"
-    db.run(conn, sql, (json.dumps(asdict(Verdict("refused", reason))), id))
+    mysql.run(conn, sql, (json.dumps(asdict(Verdict("refused", reason))), id))
 
 
 def keep_verdict(conn: Connection, id: str, verdict: Verdict) -> Verdict:
     """Writes Reconcile's verdict, or finds the one that was written first; answers the one that holds."""
     sql = "UPDATE rowferry_runs SET verdict = %s, low_key = %s, high_key = %s WHERE id = %s AND verdict IS NULL"
-    db.run(conn, sql, (json.dumps(asdict(verdict)), verdict.low_key, verdict.high_key, id))
+    mysql.run(conn, sql, (json.dumps(asdict(verdict)), verdict.low_key, verdict.high_key, id))
     kept = read(conn, id).verdict
     if kept is None:
         raise NotFound(f"run {id} has no verdict")
@@ -310,8 +312,8 @@ def finish(conn: Connection, id: str, status: str, reason: str | None, report: M
     sql = """
         UPDATE rowferry_runs SET status = %s, stage = 'Finished', reason = %s, report = %s, turn = NULL,
           finished_at = UTC_TIMESTAMP(6) WHERE id = %s AND status IN ('running', 'failed')"""
-    with db.transaction(conn):
-        ended = db.run(conn, sql, (status, reason, json.dumps(report), id)) == 1
+    with mysql.transaction(conn):
+        ended = mysql.run(conn, sql, (status, reason, json.dumps(report), id)) == 1
         attempts.close(conn, id)
     return ended
 
@@ -325,7 +327,7 @@ def note(conn: Connection, run: Run, reason: str | None, lasting: bool = False) 
     sql = """
         UPDATE rowferry_runs SET reason = %s, lasting = lasting OR %s
         WHERE id = %s AND execution = %s AND status = 'running'"""
-    db.run(conn, sql, (reason, lasting, run.id, run.execution))
+    mysql.run(conn, sql, (reason, lasting, run.id, run.execution))
 
 
 def fail(conn: Connection, execution: str, reason: str, lasting: bool) -> bool:
@@ -338,9 +340,9 @@ def fail(conn: Connection, execution: str, reason: str, lasting: bool) -> bool:
         UPDATE rowferry_runs SET status = 'failed', reason = CONCAT_WS('; ', reason, %s), lasting = lasting OR %s,
           turn = IF({has_batches("rowferry_runs")}, turn, NULL),
           finished_at = UTC_TIMESTAMP(6) WHERE execution = %s AND status = 'running'"""
-    with db.transaction(conn):
-        mine = db.row(conn, "SELECT id FROM rowferry_runs WHERE execution = %s", (execution,))
-        if mine and db.run(conn, sql, (reason, lasting, execution)):
+    with mysql.transaction(conn):
+        mine = mysql.row(conn, "SELECT id FROM rowferry_runs WHERE execution = %s", (execution,))
+        if mine and mysql.run(conn, sql, (reason, lasting, execution)):
             attempts.close(conn, mine["id"])
     return mine is not None
 
@@ -364,8 +366,8 @@ def fail_unclaimed(conn: Connection, lost: Claim, reason: str, lasting: bool) ->
     upload = (lost.id, lost.bucket, lost.key.encode(), lost.version, lost.etag, lost.uploaded_at)
     named = (*upload, lost.table, lost.kind, lost.execution)
     options = json.dumps(asdict(lost.options))
-    with db.transaction(conn):
-        made = db.run(conn, sql, (*named, reason, lasting, options))
-        if made or db.run(conn, again, (lost.execution, reason, lasting, lost.id, lost.execution)):
+    with mysql.transaction(conn):
+        made = mysql.run(conn, sql, (*named, reason, lasting, options))
+        if made or mysql.run(conn, again, (lost.execution, reason, lasting, lost.id, lost.execution)):
             attempts.begin(conn, lost.id, lost.execution)
             attempts.close(conn, lost.id)

@@ -8,7 +8,7 @@ import pytest
 
 from local.mysql import MySQLServer
 from local.processes import LocalError, chosen_port
-from rowferry.bootstrap import APP_CONNECTIONS
+from rowferry.setup.bootstrap import APP_CONNECTIONS
 
 
 @pytest.fixture(scope="module")

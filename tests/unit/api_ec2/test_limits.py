@@ -1,4 +1,4 @@
-"""How often a client may ask; over HTTP in tests/integration/test_guard.py."""
+"""How often a client may ask; over HTTP in tests/integration/steps/test_rejected_share.py."""
 
 from itertools import pairwise
 

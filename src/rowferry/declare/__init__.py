@@ -1,0 +1,11 @@
+"""What a declaration of a table may say, and what follows from it: types, keys, references, DDL, comparison.
+
+May import: errors, storage. rowferry/tables.py, which holds the declarations themselves, belongs to this package.
+Never knows: files, records, runs, steps.
+Users of the package import from here; the modules of Rowferry import from the modules.
+"""
+
+from rowferry.declare.table import Id, Key, References
+from rowferry.declare.types import Decimal, Integer, Text, Timestamp
+
+__all__ = ["Decimal", "Id", "Integer", "Key", "References", "Text", "Timestamp"]

@@ -1,0 +1,131 @@
+"""What the rest of the core knows of a declared table, read from its Pydantic class.
+
+The class's title is the table's name. Its fields are the columns, in their order, each `Annotated` with one type of
+types.py; its key is an `Id`. A column that is also annotated with `References` holds keys of a class that stands above
+it, so a table can't refer to itself and parents always come first.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import BaseModel, TypeAdapter
+
+from rowferry.declare.types import Decimal, Integer, Kind, Text, Timestamp
+
+
+@dataclass(frozen=True)
+class Key:
+    """Marks the primary key's column."""
+
+
+@dataclass(frozen=True)
+class References:
+    """Marks a column that holds keys of another table."""
+
+    table: type[BaseModel]
+
+
+_KEY = Integer(minimum=1)
+Id = Annotated[int, _KEY, Key()]
+"""An INT, as Reconcile keeps keys in four bytes."""
+
+
+_NAME = re.compile("(?!rowferry_|all$)[a-z][a-z0-9_]{0,63}", re.IGNORECASE | re.ASCII)
+"""Of a table or a column: what MySQL, Avro, a path and `/backup/all` take alike."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its type and, where it refers to a table, that table's name."""
+
+    name: str
+    kind: Kind
+    parent: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as the rest of the core sees it, read once from its model."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: str
+    model: type[BaseModel]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names, in the table's order."""
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def declaration(self) -> str:
+        """The columns as rows in normal form have them; rules that take fewer or more values don't change it."""
+        return ", ".join(
+            f"{column.name} {column.kind.ddl}"
+            + (" key" if column.name == self.key else "")
+            + (f" of {column.parent}" if column.parent else "")
+            for column in self.columns
+        )
+
+    @cached_property
+    def references(self) -> tuple[Column, ...]:
+        """The columns that refer to another table."""
+        return tuple(column for column in self.columns if column.parent)
+
+    @cached_property
+    def key_index(self) -> int:
+        """The key's place among the columns."""
+        return self.names.index(self.key)
+
+    @cached_property
+    def rows(self) -> TypeAdapter[list[tuple[Any, ...]]]:
+        """Validates many rows at once, each a tuple of fields in the table's order."""
+        types = tuple(Annotated[Any, column.kind] for column in self.columns)
+        return TypeAdapter(list[tuple[types]])  # type: ignore[valid-type]
+
+
+def _read(model: type[BaseModel], known: Mapping[str, Table]) -> Table:
+    """Raises: TypeError where a class says what Rowferry does not support."""
+    name = model.model_config.get("title") or model.__name__
+    _check_names(name, model, known)
+    columns, keys = [], []
+    for column, field in model.model_fields.items():
+        marks = {type(mark): mark for mark in field.metadata}
+        kinds = [mark for mark in field.metadata if isinstance(mark, (Integer, Decimal, Text, Timestamp))]
+        if len(kinds) != 1:
+            raise TypeError(f"{model.__name__}.{column} must have exactly one type of rowferry.values")
+        parent = marks[References].table.model_config.get("title") if References in marks else None
+        if parent is not None and parent not in known:
+            raise TypeError(f"{model.__name__}.{column} refers to {parent}, which must be declared above it")
+        if (Key in marks or parent) and kinds[0].ddl != _KEY.ddl:
+            raise TypeError(f"{model.__name__}.{column} holds keys, which are {_KEY.ddl}, not {kinds[0].ddl}")
+        if Key in marks and getattr(kinds[0], "minimum", 0) < 0:
+            raise TypeError(f"{model.__name__}.{column} is the key, and may be negative, which no key may")
+        if Key in marks:
+            keys.append(column)
+        columns.append(Column(column, kinds[0], parent))
+    if len(keys) != 1:
+        raise TypeError(f"{model.__name__} must have exactly one key, an Id; it has {len(keys)}")
+    return Table(name, tuple(columns), keys[0], model)
+
+
+def _check_names(name: str, model: type[BaseModel], known: Mapping[str, Table]) -> None:
+    if wrong := [given for given in (name, *model.model_fields) if not _NAME.fullmatch(given)]:
+        raise TypeError(f"{model.__name__}: {wrong[0]!r} can't be a name; a letter, then letters, digits and _ can")
+    if name in known:
+        raise TypeError(f"{model.__name__}: there is a table {name} already")
+
+
+def read_models(models: Sequence[type[BaseModel]]) -> dict[str, Table]:
+    """The tables that models declare, by name, parents first.
+
+    Raises: TypeError naming the class and column that can't be.
+    """
+    tables: dict[str, Table] = {}
+    for model in models:
+        table = _read(model, tables)
+        tables[table.name] = table
+    return tables

@@ -1,0 +1,88 @@
+"""The step Validate: one batch through the validator.
+
+What was written first for a batch holds for good: a later attempt, perhaps of another release with other rules, writes
+files that nobody reads.
+"""
+
+from collections.abc import Sequence
+
+from rowferry.csvfile.records import Dialect
+from rowferry.csvfile.split import Batch
+from rowferry.declare.catalog import table_named
+from rowferry.declare.table import Table
+from rowferry.errors import NotFound, ValidatorUnavailable
+from rowferry.ledger import Run
+from rowferry.steps.work_files import RunFiles, Stats, new_attempt
+from rowferry.validate.client import Judge
+from rowferry.validate.verdict import Reject
+
+
+def validate_batch(files: RunFiles, validator: Judge, run: Run, batch: Batch) -> Stats:
+    """Writes the batch's valid rows, rejects, sorted keys and distinct references; answers the figures that hold.
+
+    After the run's verdict nothing is validated any more.
+
+    Raises: ValidatorUnavailable, StorageUnavailable: the batch as a whole can be tried again. DeclarationChanged.
+    """
+    if run.dialect is None:
+        raise NotFound(f"run {run.id} has no plan")
+    table = table_named(run.table)
+    if run.verdict:
+        return files.stats(batch.batch, table)
+    rejects, text = _judge_chunks(files, validator, table, run.dialect, batch)
+    stats = _write(files, table, batch, rejects, text)
+    return stats if files.keep_stats(batch.batch, stats) else files.stats(batch.batch, table)
+
+
+def _write(files: RunFiles, table: Table, batch: Batch, rejects: Sequence[Reject], text: bytes) -> Stats:
+    columns = columns_of(text, table)
+    keys = list(map(int, columns[table.key]))
+    in_order = sorted(keys)
+    if in_order != keys:
+        text = _by_key(text, keys)
+    attempt = new_attempt()
+    if keys:
+        files.bucket.write(files.rows_key(batch.batch, attempt), text)
+        files.write_keys(batch.batch, attempt, in_order)
+    if rejects:
+        files.write_rejects(files.rejects_key(batch.batch, attempt), rejects)
+    return Stats(
+        read=batch.records,
+        valid=len(keys),
+        rejected=len(rejects),
+        low=in_order[0] if keys else None,
+        high=in_order[-1] if keys else None,
+        repeats=len(set(keys)) < len(keys),
+        references={column.name: sorted(map(int, set(columns[column.name]))) for column in table.references},
+        attempt=attempt,
+        declared=table.declaration,
+    )
+
+
+def _judge_chunks(
+    files: RunFiles, validator: Judge, table: Table, dialect: Dialect, batch: Batch
+) -> tuple[list[Reject], bytes]:
+    text = memoryview(files.bucket.read_range(files.input, batch.start, batch.end))
+    rejects, rows = list[Reject](), list[bytes]()
+    for chunk in batch.chunks:
+        given = bytes(text[chunk.start - batch.start : chunk.end - batch.start])
+        judged = validator.judge(table.name, given, dialect, chunk.line)
+        if judged.read != chunk.records:
+            words = f"the validator API saw {judged.read} records where Plan counted {chunk.records}"
+            raise ValidatorUnavailable(f"{words}, from line {chunk.line}")
+        rejects += judged.rejects
+        rows.append(judged.rows)
+    return rejects, b"".join(rows)
+
+
+def columns_of(text: bytes, table: Table) -> dict[str, list[bytes]]:
+    """Rows in normal form by column; the line number stands before the columns."""
+    fields = text.replace(b"\n", b"\t").split(b"\t")[:-1]
+    width = len(table.names) + 1
+    return {name: fields[place::width] for place, name in enumerate(table.names, 1)}
+
+
+def _by_key(text: bytes, keys: Sequence[int]) -> bytes:
+    """The rows in the order of their keys; of the same key, in the order of their lines."""
+    rows = text.split(b"\n")[:-1]
+    return b"".join(rows[place] + b"\n" for place in sorted(range(len(rows)), key=keys.__getitem__))

@@ -1,0 +1,152 @@
+"""A run's work files below `runs/<run>/`: their names and their forms.
+
+input.csv                  the run's own copy of the uploaded version, inflated where it was .gz
+batches-<attempt>.jsonl    Plan's manifest, a line for each batch; the run's row names the one that holds
+valid/<batch>.json         what Validate found in a batch (`Stats`), written once: it names the attempt that holds
+valid/<batch>-<attempt>.tsv     its accepted rows in normal form, in the order of their keys
+valid/<batch>-<attempt>.keys    its keys, sorted, as 4-byte integers
+valid/<batch>-<attempt>.jsonl   its rejects
+verdicts/<attempt>/…       Reconcile's rejects of a batch; the run's row names the attempt that holds
+loaded/<batch>-<attempt>…  rejects found while loading; the batch's ledger row names the attempt that holds
+report.json                the run in figures
+
+Earlier releases wrote `batches.jsonl` and `valid/<batch>.*` without an attempt; those are still read.
+"""
+
+import json
+import sys
+import uuid
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from pydantic import TypeAdapter
+
+from rowferry.csvfile.split import BATCH, Batch
+from rowferry.declare.table import Table
+from rowferry.errors import SchemaDiffers
+from rowferry.storage.s3 import Bucket
+from rowferry.validate.verdict import REJECT, Reject
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What Validate found in a batch.
+
+    `low` and `high`: the least and the greatest key, None without a valid row. `repeats`: a key stands in it twice.
+    `references`: by the reference's column, its distinct values, sorted. `attempt`: whose rows, keys and rejects these
+    are. `declared`: the table's columns at that time. Both are empty in what earlier releases wrote.
+    """
+
+    read: int
+    valid: int
+    rejected: int
+    low: int | None
+    high: int | None
+    repeats: bool
+    references: Mapping[str, Sequence[int]]
+    attempt: str = ""
+    declared: str = ""
+
+
+class DeclarationChanged(SchemaDiffers):
+    """The table's class has other columns than when the run's rows were validated."""
+
+
+_STATS = TypeAdapter(Stats)
+
+
+def new_attempt() -> str:
+    """A name that no other attempt at the same step has."""
+    return uuid.uuid4().hex[:12]
+
+
+class RunFiles:
+    """The work files of one run."""
+
+    def __init__(self, bucket: Bucket, run: str, manifest: str | None = None) -> None:
+        """`manifest`: the one that holds, from the run's row; None where an earlier release planned the run."""
+        self.bucket = bucket
+        self.prefix = f"runs/{run}/"
+        self.input = f"{self.prefix}input.csv"
+        self.manifest = manifest or f"{self.prefix}batches.jsonl"
+        self.report = f"{self.prefix}report.json"
+
+    def write_manifest(self, batches: Iterable[Batch]) -> str:
+        """Writes the manifest of one attempt at Plan; answers its key, for the run's row."""
+        key = f"{self.prefix}batches-{new_attempt()}.jsonl"
+        self.bucket.write(key, b"".join(BATCH.dump_json(batch) + b"\n" for batch in batches))
+        return key
+
+    def batches(self) -> Iterator[Batch]:
+        with self.bucket.read(self.manifest) as fp:
+            for line in fp:
+                yield BATCH.validate_json(line)
+
+    def rows_key(self, batch: int, attempt: str) -> str:
+        return f"{self._valid(batch, attempt)}.tsv"
+
+    def keys_key(self, batch: int, attempt: str) -> str:
+        return f"{self._valid(batch, attempt)}.keys"
+
+    def rejects_key(self, batch: int, attempt: str) -> str:
+        return f"{self._valid(batch, attempt)}.jsonl"
+
+    def stats_key(self, batch: int) -> str:
+        return f"{self._valid(batch, '')}.json"
+
+    def _valid(self, batch: int, attempt: str) -> str:
+        return f"{self.prefix}valid/{batch:06}{'-' if attempt else ''}{attempt}"
+
+    def verdicts_prefix(self) -> str:
+        """A place for one attempt at Reconcile."""
+        return f"{self.prefix}verdicts/{new_attempt()}/"
+
+    def loaded_key(self, batch: int) -> str:
+        """A place for the rejects of one attempt at loading a batch."""
+        return f"{self.prefix}loaded/{batch:06}-{new_attempt()}.jsonl"
+
+    def keep_stats(self, batch: int, stats: Stats) -> bool:
+        """Writes what Validate found in a batch, or finds that it was written: False, and what was written holds."""
+        return self.bucket.write_once(self.stats_key(batch), json.dumps(asdict(stats), sort_keys=True).encode())
+
+    def stats(self, batch: int, table: Table) -> Stats:
+        """What holds for a batch.
+
+        Raises: DeclarationChanged where its rows have other columns than the table's class now; NotFound.
+        """
+        stats = _STATS.validate_json(self.bucket.read_all(self.stats_key(batch)))
+        if stats.declared not in ("", table.declaration):
+            raise DeclarationChanged(
+                f"the rows of this run were validated when {table.name} was declared as ({stats.declared}), and now it"
+                f" is declared as ({table.declaration}): give the run up and upload its file again, or deploy the"
+                " earlier declaration"
+            )
+        return stats
+
+    def write_rejects(self, key: str, rejects: Iterable[Reject]) -> None:
+        self.bucket.write(key, b"".join(REJECT.dump_json(reject, exclude_none=True) + b"\n" for reject in rejects))
+
+    def rejects(self, key: str) -> Iterator[Reject]:
+        with self.bucket.read(key) as fp:
+            for line in fp:
+                yield REJECT.validate_json(line)
+
+    def write_keys(self, batch: int, attempt: str, keys: Sequence[int]) -> None:
+        self.bucket.write(self.keys_key(batch, attempt), _little_endian(array("I", keys)).tobytes())
+
+    def keys(self, batch: int, attempt: str) -> "array[int]":
+        found = array("I")
+        found.frombytes(self.bucket.read_all(self.keys_key(batch, attempt)))
+        return _little_endian(found)
+
+
+def verdict_key(prefix: str, batch: int) -> str:
+    """Where one attempt at Reconcile keeps a batch's rejects."""
+    return f"{prefix}{batch:06}.jsonl"
+
+
+def _little_endian(column: "array[int]") -> "array[int]":
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column

@@ -1,0 +1,62 @@
+"""Rejects that only the whole file or the table shows, and the records that they are made of."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rowferry.csvfile.records import Dialect, records
+from rowferry.csvfile.split import Batch
+from rowferry.declare.table import Table
+from rowferry.steps.work_files import RunFiles
+from rowferry.validate.verdict import Reject, arrangement
+
+Fields = tuple[str, ...]
+
+
+Fault = tuple[str, str]
+"""A reject's code and its words."""
+
+
+def rejected(line: int, faults: Sequence[Fault], fields: Fields) -> Reject:
+    """A row with all that is wrong with it."""
+    codes, words = zip(*faults, strict=True)
+    return Reject(line, codes, f"line {line}: {'; '.join(words)}", fields)
+
+
+def no_parent(table: Table, lost: Mapping[str, int]) -> Sequence[Fault]:
+    """Of a row whose parents are not there; `lost`: by the reference's column, the value."""
+    parents = {column.name: column.parent for column in table.references}
+    return [("no_parent", f"{name} {value} is not in {parents[name]}") for name, value in lost.items()]
+
+
+def duplicate_in_file(table: Table, key: int, winner: int) -> Fault:
+    """Of a row whose key stands in the file again, on the line that wins."""
+    words = f"{table.key} {key} stands in the file again on line {winner}, which was taken instead"
+    return "duplicate_in_file", words
+
+
+def key_exists(table: Table, key: int) -> Fault:
+    """Of a row whose key is in the table with other values, where such rows are not taken."""
+    return "key_exists", f"{table.key} {key} is already in {table.name} with other values"
+
+
+def not_unique(index: str, other: str) -> Fault:
+    """Of a row whose values in a unique index `other` has."""
+    return "not_unique", f"by the unique index {index} it is the same as {other}"
+
+
+def breaks(code: str, constraint: str) -> Fault:
+    """Of a row that MySQL does not take, for a constraint of which no more than its name is known."""
+    return code, f"the table's constraint {constraint or '(its name is not shown to this user)'} does not allow it"
+
+
+def given_records(
+    files: RunFiles, dialect: Dialect, batch: Batch, table: Table
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """A batch's records as they were uploaded: line, and the table's own columns in the table's order."""
+    arrange = arrangement(table, dialect)
+    width = len(dialect.columns or table.columns)
+    for chunk in batch.chunks:
+        text = files.bucket.read_range(files.input, chunk.start, chunk.end).decode()
+        whole = records(text, dialect.delimiter, chunk.line)
+        yield from (
+            (record.line, arrange(record.fields)) for record in whole if record.fields and len(record.fields) == width
+        )
