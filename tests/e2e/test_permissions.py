@@ -14,7 +14,7 @@ import pytest
 from local.api import Api
 from local.recorder import Call, Recorder, read_call
 from local.stack import Stack, running
-from tests.e2e import needs
+from tests.support import required_permissions
 from tests.support.every_call import take_all
 from tests.support.required_permissions import BUCKET
 from tests.support.roles import Grant, Roles, grants_of, translated, wider
@@ -131,8 +131,12 @@ def point_api(stack: Stack, recorder: Recorder) -> None:
 
 @pytest.fixture(scope="module")
 def needed(recorded: Recorder, roles: Roles) -> set[Grant]:
-    others = (needs.of_state_machines(roles), needs.of_the_instance(), needs.of_events(roles))
-    return needs.of_functions(recorded.calls).union(*others)
+    others = (
+        required_permissions.of_state_machines(roles),
+        required_permissions.of_the_instance(),
+        required_permissions.of_events(roles),
+    )
+    return required_permissions.of_functions(recorded.calls).union(*others)
 
 
 def check_deployed_roles(options: dict[str, Any], bucket: str) -> None:
@@ -216,7 +220,11 @@ def test_every_function_with_rights_was_seen_at_work(roles: Roles, recorded: Rec
         ("GET /b/raw/x.csv?versionId=1", {}, {("s3:GetObjectVersion", f"{BUCKET}/raw/*")}),
         ("DELETE /b/raw/x%20y.csv?versionId=1", {}, {("s3:DeleteObjectVersion", f"{BUCKET}/raw/*")}),
         ("DELETE /b/raw/x.csv", {}, {("s3:DeleteObject", f"{BUCKET}/raw/*")}),
-        ("GET /b?versions&prefix=raw%2Fx", {}, {("s3:ListBucketVersions", BUCKET, needs.only_below("raw/"))}),
+        (
+            "GET /b?versions&prefix=raw%2Fx",
+            {},
+            {("s3:ListBucketVersions", BUCKET, required_permissions.only_below("raw/"))},
+        ),
         ("PUT /b/runs/x?partNumber=1&uploadId=u", {}, {("s3:PutObject", f"{BUCKET}/runs/*")}),
         (
             "PUT /b/processed/x",
@@ -232,18 +240,18 @@ def test_every_function_with_rights_was_seen_at_work(roles: Roles, recorded: Rec
 )
 def test_what_a_call_needs(request_line: str, headers: dict[str, str], expected: set[tuple[str, ...]]) -> None:
     method, _, target = request_line.partition(" ")
-    assert set(needs.of_call(read_call(method, target, headers))) == expected
+    assert set(required_permissions.of_call(read_call(method, target, headers))) == expected
 
 
 def test_a_listing_may_be_allowed_below_a_prefix_alone() -> None:
-    need = Grant("F", "s3:ListBucket", BUCKET, needs.only_below("backups/"))
+    need = Grant("F", "s3:ListBucket", BUCKET, required_permissions.only_below("backups/"))
     others = set(REVIEWED)
     assert complaints({need} | others, {need}) == []
     assert complaints({replace(need, condition="")} | others, {need}) == []
-    elsewhere = replace(need, condition=needs.only_below("raw/"))
+    elsewhere = replace(need, condition=required_permissions.only_below("raw/"))
     assert len(complaints({elsewhere} | others, {need})) == 2
 
 
 def test_an_object_that_is_not_there_needs_the_right_to_list() -> None:
     call = Call("PlanFunction", "HEAD", "b", "runs/1/input.csv", {}, {}, status=404)
-    assert ("s3:ListBucket", BUCKET) in set(needs.of_call(call))
+    assert ("s3:ListBucket", BUCKET) in set(required_permissions.of_call(call))

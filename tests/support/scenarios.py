@@ -1,7 +1,6 @@
 """Files on every way through the state machines: the emulator and moto's interpreter must end each in the same way.
 
-Written for `Stack`, what a user of a running stack does: tests/support/stack_client.py is one, tests/support/interpreter.py
-the other.
+Written for `Stack`, what a user of a running stack does: stack_client.py is one, interpreter.py the other.
 """
 
 import gzip

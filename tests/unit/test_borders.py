@@ -8,12 +8,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("src", "functions", "api_ec2", "local", "bench")
-AWS = ("src/rowferry/s3.py", "src/rowferry/credentials.py", "src/rowferry/executions.py")
+AWS = ("src/rowferry/storage/s3.py", "src/rowferry/setup/credentials.py", "src/rowferry/steps/executions.py")
 ALLOWED = {
     "boto3": (*AWS, "local/", "bench/"),
     "botocore": (*AWS, "local/", "bench/"),
-    "pymysql": ("src/rowferry/db.py", "local/", "bench/"),
-    "fastavro": ("src/rowferry/avro.py",),
+    "pymysql": ("src/rowferry/storage/mysql.py", "local/", "bench/"),
+    "fastavro": ("src/rowferry/backup/avro.py",),
     "fastapi": ("api_ec2/",),
     "starlette": ("api_ec2/",),
     "uvicorn": ("api_ec2/",),

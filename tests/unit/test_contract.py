@@ -221,7 +221,7 @@ for name in sys.argv[1:]:
 
 
 def test_each_call_to_s3_has_a_statement(functions: dict[str, Any]) -> None:
-    code = (ROOT / "src/rowferry/s3.py").read_text()
+    code = (ROOT / "src/rowferry/storage/s3.py").read_text()
     calls = set(re.findall(r"self\._client\.(\w+)\(", code)) - {"get_paginator"}
     calls |= set(re.findall(r'get_paginator\("(\w+)"\)', code))
     assert calls == set(CALLS), "a call is new or gone: give its action here and to the roles that need it"

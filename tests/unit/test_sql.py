@@ -17,17 +17,20 @@ OF_A_TABLE = {"table.name", "table.key", "parent.name", "parent.key", "column.na
 """Names of tables and columns, as tables.py declares them."""
 
 REVIEWED = {
-    "backup.py": {"table.name", "table.key", "record.line_sql(found, 't')"},
-    "bootstrap.py": {
+    "backup/export.py": {"table.name", "table.key", "record.line_sql(found, 't')"},
+    "setup/bootstrap.py": {
         "_quoted(name)",  # the database's name, quoted
         "pattern",  # the same as GRANT takes it
         "account.rights",  # constants
         "means",  # a constant and a number
     },
-    "check.py": OF_A_TABLE,
-    "constraints.py": {"table.name", "name", "is_part"},
-    "information_schema.py": {"table", "marks"},  # %s for each value
-    "db.py": {"table", "', '.join((column if column.startswith('@') else f'`{column}`' for column in columns))"},
+    "steps/compare.py": OF_A_TABLE,
+    "declare/constraints.py": {"table.name", "name", "is_part"},
+    "declare/information_schema.py": {"table", "marks"},  # %s for each value
+    "storage/mysql.py": {
+        "table",
+        "', '.join((column if column.startswith('@') else f'`{column}`' for column in columns))",
+    },
     "ledger/attempts.py": {"_NEXT"},
     "ledger/batch_rows.py": {"run", "names"},  # our own tables and columns
     "ledger/history.py": {"', '.join((f'ANY_VALUE(r.{name}) AS {name}' for name in NAMES))"},  # our own columns
@@ -49,7 +52,7 @@ REVIEWED = {
             "has_batches('rowferry_runs')",
         ),
     },
-    "families.py": {
+    "backup/foreign_keys.py": {
         *("target.source", "target.shadow", "target.name", "target.table.key", "key"),
         *(
             "reference.column",
@@ -63,18 +66,18 @@ REVIEWED = {
         *("_noted(reference)", "noted", "parents", "absent", "without", "values", "marks", "rest"),  # made of those
         *("these", "value", "part.sql(f'`{target.table.key}`')", "left"),  # a Range's numbers, and a number
     },
-    "jobs.py": {"_LEASE", "LEASE_MINUTES", "_LOCK", "silent", "mine", "marks"},  # %s for each value
-    "load.py": OF_A_TABLE,
-    "merge.py": {
+    "ledger/jobs.py": {"_LEASE", "LEASE_MINUTES", "_LOCK", "silent", "mine", "marks"},  # %s for each value
+    "steps/load.py": OF_A_TABLE,
+    "steps/merge.py": {
         *(OF_A_TABLE | {"self._table.name", "self._table.key", "own", "column.kind.ddl"}),
         *("marks", "others", "same or 'TRUE'"),  # %s for each value; comparisons made of columns' names
         *("_one(key)", "sql"),  # a number, written with :d; a condition made of columns' names with %s for each value
     },
-    "metrics.py": {"_IN_YEAR", "quarters"},
-    "reconcile.py": OF_A_TABLE,
-    "restore.py": {"jobs.LEASE_MINUTES * 60 // 2"},
-    "schema.py": {"table.name", "body"},
-    "shadow.py": {
+    "reports/metrics.py": {"_IN_YEAR", "quarters"},
+    "steps/reconcile.py": OF_A_TABLE,
+    "backup/restore.py": {"jobs.LEASE_MINUTES * 60 // 2"},
+    "declare/ddl.py": {"table.name", "body"},
+    "backup/staging.py": {
         *("target.name", "target.shadow", "target.changes", "target.table.key", "name", "key", "columns", "definition"),
         *(
             "record.checksum_sql(schema, 's')",
@@ -96,7 +99,7 @@ REVIEWED = {
             "part.sql(f't.`{key}`')",
         ),
     },  # a Range holds numbers and writes them with :d
-    "violations.py": {
+    "steps/violations.py": {
         *("self.table.name", "key", "table.key", "column", "parent_column", "marks"),
         *("sql_name(key.parent)", "condition", "short", "among", "value", "values"),  # of tables and columns
         *("value", "rest"),  # made of those
@@ -128,5 +131,5 @@ def test_a_value_in_a_statement_would_be_found() -> None:
 
 def test_only_the_core_speaks_sql() -> None:
     others = [path for folder in ("functions", "api_ec2") for path in (CORE.parents[1] / folder).rglob("*.py")]
-    speaking = [path.name for path in others if re.search(r"db\.(run|rows?|run_many|rows_in)\(", path.read_text())]
+    speaking = [path.name for path in others if re.search(r"mysql\.(run|rows?|run_many|rows_in)\(", path.read_text())]
     assert speaking == ["deps.py"], "a session's time for a query"

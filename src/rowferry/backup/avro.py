@@ -63,7 +63,7 @@ def written_beside(schema: Schema, batches: Iterable[Sequence[bytes]], checksum:
 
     Raises: WorkerDied.
     """
-    command = [sys.executable, "-m", "rowferry.avro", json.dumps(schema.as_json())]
+    command = [sys.executable, "-m", "rowferry.backup.avro", json.dumps(schema.as_json())]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with (
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as worker,  # noqa: S603 (ours)

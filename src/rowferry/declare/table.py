@@ -96,7 +96,7 @@ def _read(model: type[BaseModel], known: Mapping[str, Table]) -> Table:
         marks = {type(mark): mark for mark in field.metadata}
         kinds = [mark for mark in field.metadata if isinstance(mark, (Integer, Decimal, Text, Timestamp))]
         if len(kinds) != 1:
-            raise TypeError(f"{model.__name__}.{column} must have exactly one type of rowferry.values")
+            raise TypeError(f"{model.__name__}.{column} must have exactly one type of rowferry.declare")
         parent = marks[References].table.model_config.get("title") if References in marks else None
         if parent is not None and parent not in known:
             raise TypeError(f"{model.__name__}.{column} refers to {parent}, which must be declared above it")

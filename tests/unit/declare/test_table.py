@@ -122,10 +122,10 @@ class TwoTypes(BaseModel):
         (SignedKey, r"SignedKey\.id is the key, and may be negative"),
         (TextKey, r"TextKey\.id holds keys, which are int, not text"),
         (WideReference, r"WideReference\.shop_id holds keys, which are int, not bigint"),
-        (TwoTypes, r"TwoTypes\.price must have exactly one type of rowferry\.values"),
+        (TwoTypes, r"TwoTypes\.price must have exactly one type of rowferry\.declare"),
         (Keyless, "Keyless must have exactly one key, an Id; it has 0"),
         (TwoKeys, "TwoKeys must have exactly one key, an Id; it has 2"),
-        (Typeless, r"Typeless\.name must have exactly one type of rowferry\.values"),
+        (Typeless, r"Typeless\.name must have exactly one type of rowferry\.declare"),
     ],
 )
 def test_a_class_that_is_no_table_is_named(model: type[BaseModel], words: str) -> None:
