@@ -1,8 +1,7 @@
 """What a declaration of a table may say, and what follows from it: types, keys, references, DDL, comparison.
 
-May import: errors, storage. rowferry/tables.py, which holds the declarations themselves, belongs to this package.
+May import: errors, storage. (rowferry/tables.py holds the declarations themselves and belongs to this package.)
 Never knows: files, records, runs, steps.
-Users of the package import from here; the modules of Rowferry import from the modules.
 """
 
 from rowferry.declare.table import Id, Key, References

@@ -1,8 +1,10 @@
-"""Runs and their batches in MySQL: claims, leases, locks on ranges of keys, the books, and the tables for all that.
+"""Runs and their batches in MySQL: claims, leases, locks on key ranges, totals; jobs; and the tables for all that.
 
-A run is one version of one object. Everything that decides what "batch 3" means or what becomes of its rows is written
-once and then only read: options at the claim, the plan's counts, Reconcile's verdict with the gate's decision. The
-package knows MySQL through rowferry.db; it knows nothing of files, S3, Lambda or HTTP.
+A run is one version of one object. What decides which rows "batch 3" has, or what becomes of them, is written once and
+then only read: the options at the claim, the plan's counts, Reconcile's verdict.
+
+May import: errors, config, csvfile, storage.
+Never knows: objects in S3, Lambda, HTTP.
 """
 
 from rowferry.ledger.attempts import Attempt

@@ -17,10 +17,10 @@ from rowferry.declare.information_schema import UniqueIndex
 from rowferry.declare.table import Table
 from rowferry.errors import BooksDoNotBalance, Contention
 from rowferry.ledger import Run
-from rowferry.steps.work_files import RunFiles
+from rowferry.steps.work_files import RunFiles, given_records
 from rowferry.storage import mysql
 from rowferry.storage.mysql import BreaksConstraint, Connection
-from rowferry.validate.rejects import Fault, breaks, given_records, key_exists, no_parent, not_unique, rejected
+from rowferry.validate.rejects import Fault, breaks, key_exists, no_parent, not_unique, rejected
 from rowferry.validate.verdict import Reject
 
 

@@ -23,11 +23,11 @@ from rowferry.ledger import Run, Verdict, Would
 from rowferry.steps.compare import Fate, fates, would_do
 from rowferry.steps.parents import worth_waiting
 from rowferry.steps.violations import Violations, find_violations
-from rowferry.steps.work_files import RunFiles, Stats, verdict_key
+from rowferry.steps.work_files import RunFiles, Stats, given_records, verdict_key
 from rowferry.storage import mysql
 from rowferry.storage.mysql import Connection
 from rowferry.storage.s3 import Bucket
-from rowferry.validate.rejects import Fault, duplicate_in_file, given_records, key_exists, no_parent, rejected
+from rowferry.validate.rejects import Fault, duplicate_in_file, key_exists, no_parent, rejected
 from rowferry.validate.verdict import Reject
 
 _KEYS_AT_ONCE = 500_000

@@ -22,11 +22,12 @@ from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter
 
+from rowferry.csvfile.records import Dialect, records
 from rowferry.csvfile.split import BATCH, Batch
 from rowferry.declare.table import Table
 from rowferry.errors import SchemaDiffers
 from rowferry.storage.s3 import Bucket
-from rowferry.validate.verdict import REJECT, Reject
+from rowferry.validate.verdict import REJECT, Reject, arrangement
 
 
 @dataclass(frozen=True)
@@ -150,3 +151,17 @@ def _little_endian(column: "array[int]") -> "array[int]":
     if sys.byteorder == "big":
         column.byteswap()
     return column
+
+
+def given_records(
+    files: RunFiles, dialect: Dialect, batch: Batch, table: Table
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """A batch's records as they were uploaded: line, and the table's own columns in the table's order."""
+    arrange = arrangement(table, dialect)
+    width = len(dialect.columns or table.columns)
+    for chunk in batch.chunks:
+        text = files.bucket.read_range(files.input, chunk.start, chunk.end).decode()
+        whole = records(text, dialect.delimiter, chunk.line)
+        yield from (
+            (record.line, arrange(record.fields)) for record in whole if record.fields and len(record.fields) == width
+        )

@@ -1,12 +1,9 @@
-"""Rejects that only the whole file or the table shows, and the records that they are made of."""
+"""Rejects that only the whole file or the table shows, with their words."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from rowferry.csvfile.records import Dialect, records
-from rowferry.csvfile.split import Batch
 from rowferry.declare.table import Table
-from rowferry.steps.work_files import RunFiles
-from rowferry.validate.verdict import Reject, arrangement
+from rowferry.validate.verdict import Reject
 
 Fields = tuple[str, ...]
 
@@ -46,17 +43,3 @@ def not_unique(index: str, other: str) -> Fault:
 def breaks(code: str, constraint: str) -> Fault:
     """Of a row that MySQL does not take, for a constraint of which no more than its name is known."""
     return code, f"the table's constraint {constraint or '(its name is not shown to this user)'} does not allow it"
-
-
-def given_records(
-    files: RunFiles, dialect: Dialect, batch: Batch, table: Table
-) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """A batch's records as they were uploaded: line, and the table's own columns in the table's order."""
-    arrange = arrangement(table, dialect)
-    width = len(dialect.columns or table.columns)
-    for chunk in batch.chunks:
-        text = files.bucket.read_range(files.input, chunk.start, chunk.end).decode()
-        whole = records(text, dialect.delimiter, chunk.line)
-        yield from (
-            (record.line, arrange(record.fields)) for record in whole if record.fields and len(record.fields) == width
-        )

@@ -15,10 +15,9 @@ from rowferry.steps import sweep
 from rowferry.storage import mysql
 from rowferry.storage.mysql import Connection
 from rowferry.storage.s3 import Bucket
-from tests.integration.ledger.test_key_ranges import Stopped, loaded, other
-from tests.integration.steps.test_sweep import found
 from tests.support.pipeline import Pipeline
 from tests.support.serving import TOKEN
+from tests.support.stopped_runs import Stopped, found, loaded, other
 
 RUNNING = (Path(__file__).parents[3] / "docs/running.md").read_text()
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}

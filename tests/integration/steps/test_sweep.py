@@ -10,14 +10,7 @@ from rowferry.storage import mysql
 from rowferry.storage.mysql import Connection
 from rowferry.storage.s3 import Version
 from tests.support.pipeline import Pipeline
-
-LATER = dt.timedelta(hours=1)
-
-
-def found(pipeline: Pipeline, conn: Connection, after: dt.timedelta = LATER) -> list[str]:
-    swept = sweep.sweep(conn, pipeline.bucket, dt.datetime.now(dt.UTC) + after)
-    assert swept.after is None
-    return [version.key for version in swept.versions]
+from tests.support.stopped_runs import LATER, found
 
 
 def claimed(pipeline: Pipeline) -> Uploaded:
