@@ -32,7 +32,7 @@ def renewed(bundle: bytes, now: datetime) -> str:
     """The file's text. Raises: LocalError where something else than RDS's roots is in the bundle."""
     kept = {}
     for certificate in x509.load_pem_x509_certificates(bundle):
-        name = common_name(certificate)
+        name = subject_name(certificate)
         if certificate.not_valid_after_utc > now and not name.startswith(("Amazon RDS Beta", "Amazon RDS Preview")):
             check_root(certificate, name)
             kept[name] = f"# {name}\n{certificate.public_bytes(Encoding.PEM).decode()}"
@@ -54,8 +54,10 @@ def check_root(certificate: x509.Certificate, name: str) -> None:
         raise LocalError(f"{name} is not an authority of Amazon RDS, so nothing was written")
 
 
-def common_name(certificate: x509.Certificate) -> str:
-    return str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+def subject_name(certificate: x509.Certificate) -> str:
+    """The common name, or the whole subject if there is no common name."""
+    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else certificate.subject.rfc4514_string()
 
 
 def names(text: str) -> set[str]:

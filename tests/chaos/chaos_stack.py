@@ -79,10 +79,10 @@ class Arena:
 
     def kill_api(self, down: float) -> None:
         with self._lock:
-            for pid in self.api.process.family():
+            for pid in self.api.process.group():
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: not self.api.process.family(), 30)
+            wait_until(lambda: not self.api.process.group(), 30)
             time.sleep(down)
             self._keep(api=Api.start(self.stack.folder, self.stack.api_environment(), self.api.port))
 

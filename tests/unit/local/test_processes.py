@@ -8,10 +8,11 @@ import pytest
 from local.processes import LocalError, Process, bare_environment, spawn, tail, wait_until, wait_until_ready
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
-STUBBORN = [
+STAT = Path("/proc/self/stat")
+IGNORES_SIGTERM = [
     sys.executable,
     "-c",
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('started', flush=True); time.sleep(60)",
 ]
 
 
@@ -27,7 +28,16 @@ def test_a_process_lives_until_it_is_stopped(tmp_path: Path) -> None:
     process.stop()
 
 
-def test_a_pid_that_somebody_else_got_is_not_ours_to_end(tmp_path: Path) -> None:
+@pytest.mark.skipif(not STAT.exists(), reason="only Linux has /proc")
+def test_a_process_is_identified_by_its_start_in_clock_ticks_since_boot_as_in_earlier_releases(tmp_path: Path) -> None:
+    """Unlike a time of day they stay the same when the clock is set. Older stack.json files contain them."""
+    process = start(tmp_path, SLEEP)
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    process.stop()
+    assert process.started == fields[19]
+
+
+def test_another_process_with_the_same_pid_is_not_ended(tmp_path: Path) -> None:
     process = start(tmp_path, SLEEP)
     earlier = process.model_copy(update={"started": "another time"})
     earlier.stop()
@@ -36,37 +46,37 @@ def test_a_pid_that_somebody_else_got_is_not_ours_to_end(tmp_path: Path) -> None
     process.stop()
 
 
-def test_one_that_does_not_listen_is_ended_all_the_same(tmp_path: Path) -> None:
-    process = start(tmp_path, STUBBORN)
-    wait_until_ready("it", process, tmp_path / "log", lambda: "deaf" in tail(tmp_path / "log"))
-    process.stop(patience=0.2)
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    process = start(tmp_path, IGNORES_SIGTERM)
+    wait_until_ready("it", process, tmp_path / "log", lambda: "started" in tail(tmp_path / "log"))
+    process.stop(timeout=0.2)
     assert not process.alive()
 
 
-def test_children_that_outlive_a_killed_parent_are_ended_too(tmp_path: Path) -> None:
+def test_children_of_a_killed_process_are_ended(tmp_path: Path) -> None:
     parent = start(tmp_path, ["sh", "-c", "sleep 60 & echo up; wait"])
     log = tmp_path / "log"
     wait_until_ready("it", parent, log, lambda: "up" in tail(log))
     os.kill(parent.pid, signal.SIGKILL)
     assert wait_until(lambda: not parent.alive(), 5)
-    assert parent.family()
+    assert parent.group()
     parent.stop()
-    assert not parent.family()
+    assert not parent.group()
 
 
-def test_a_server_that_dies_at_its_start_is_reported_with_its_last_words(tmp_path: Path) -> None:
+def test_a_server_that_ends_during_its_start_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     process = start(tmp_path, [sys.executable, "-c", "raise SystemExit('no such disk')"])
     with pytest.raises(LocalError, match=r"(?s)the server ended while it started.*no such disk"):
         wait_until_ready("the server", process, tmp_path / "log", lambda: False)
 
 
-def test_a_server_that_is_never_ready_is_ended(tmp_path: Path) -> None:
+def test_a_server_that_does_not_become_ready_is_ended(tmp_path: Path) -> None:
     process = start(tmp_path, SLEEP)
     with pytest.raises(LocalError, match="was not ready after 0 s"):
-        wait_until_ready("the server", process, tmp_path / "log", lambda: False, patience=0.1)
+        wait_until_ready("the server", process, tmp_path / "log", lambda: False, timeout=0.1)
     assert not process.alive()
 
 
-def test_a_log_is_for_our_eyes_only(tmp_path: Path) -> None:
+def test_only_this_user_can_read_a_log(tmp_path: Path) -> None:
     start(tmp_path, SLEEP).stop()
     assert (tmp_path / "log").stat().st_mode & 0o077 == 0
