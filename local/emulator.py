@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from local.processes import Process, bare_environment, chosen_port, spawn, wait_until_ready
 
 ROOT = Path(__file__).resolve().parent.parent
-MINISTACK = ROOT / ".tools" / "ministack" / "bin" / "ministack"
+PYTHON = ROOT / ".tools" / "ministack" / "bin" / "python"
+MINISTACK = ROOT / "local" / "ministack.py"
 REGION = "us-east-1"
 FUNCTIONS_AT_ONCE = 16
 """Above that it throttles, as an account does; each function at work is a process of some 60 MB."""
@@ -58,7 +59,7 @@ class Emulator(BaseModel):
             S3_DATA_DIR=str(home / "s3"),
         )
         log = home / "ministack.log"
-        emulator = cls(process=spawn([MINISTACK], log, env, home), port=port, folder=home, keeps=keeps)
+        emulator = cls(process=spawn([PYTHON, "-P", MINISTACK], log, env, home), port=port, folder=home, keeps=keeps)
         wait_until_ready("MiniStack", emulator.process, log, lambda: answers(f"{emulator.url}/_ministack/health"))
         return emulator
 
