@@ -20,7 +20,7 @@ from tests.support.scenarios import MEGABYTE, SCENARIOS
 from tests.support.stack_client import World, counts
 
 TRIES = 4
-"""Of a call, by rowferry.s3."""
+"""Of a call, by rowferry.storage.s3."""
 
 
 def large_rejects(world: World, key: str = "raw/jobs-4.csv") -> None:
@@ -101,7 +101,7 @@ def invoked(world: World, name: str, event: dict[str, Any]) -> dict[str, Any]:
 _COPY = """
 import sys
 from dataclasses import replace
-from rowferry.s3 import COPY_BYTES, Bucket
+from rowferry.storage.s3 import COPY_BYTES, Bucket
 name, key, to = sys.argv[1:]
 bucket = Bucket(name)
 bucket.copy(replace(bucket.versions_of(key)[-1], size=COPY_BYTES + 1), to, {"rowferry-run": "x"})

@@ -187,7 +187,7 @@ def test_both_maps_bound_their_concurrency_and_keep_their_results_out_of_the_sta
         assert len(state["Label"]) <= 40
 
 
-CALLS = {  # what rowferry.s3 calls, and the action that it needs
+CALLS = {  # what rowferry.storage.s3 calls, and the action that it needs
     "get_object": "s3:GetObject",
     "head_object": "s3:GetObject",
     "put_object": "s3:PutObject",

@@ -56,7 +56,7 @@ def bootstrap(settings: BootstrapSettings, patience: float = 0, release: str = "
     CloudFormation rolls a deploy back. Tables that do not fit it are put up with then, or the rollback would fail too:
     the answer says so in words, and is empty otherwise. Files of such a table fail in Plan.
 
-    Raises: TablesDiffer or WrongSchema, before a user is made or changed; what db.py raises.
+    Raises: TablesDiffer or WrongSchema, before a user is made or changed; what storage.mysql raises.
     """
     app = Account(settings.app.db_user, settings.app.db_password, APP_RIGHTS, APP_CONNECTIONS)
     reader = Account(settings.bi_user, settings.bi_password, BI_RIGHTS, BI_CONNECTIONS)
