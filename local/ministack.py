@@ -1,4 +1,4 @@
-"""Starts MiniStack, run by its own Python, with one answer put right: a call that it throttles has AWS's name.
+"""Starts MiniStack and corrects one of its answers: a throttled call gets the error name that AWS gives it.
 
 MiniStack tells a state machine that a throttled call failed with `Lambda.Unknown`, the name that AWS gives to a
 function that was cut off. Our Retry lists try that five times, and `Lambda.TooManyRequestsException` for an hour.
@@ -12,7 +12,7 @@ THROTTLED = "Lambda.TooManyRequestsException"
 """What Step Functions calls it on AWS."""
 
 
-def named(throttle_response: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+def with_error_name(throttle_response: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     def answer(*args: Any, **kwargs: Any) -> dict[str, Any]:
         throttled = throttle_response(*args, **kwargs)
         throttled["body"].setdefault("errorType", THROTTLED)
@@ -24,7 +24,7 @@ def named(throttle_response: Callable[..., dict[str, Any]]) -> Callable[..., dic
 def main() -> None:
     """Raises: AttributeError where a later MiniStack makes its answer elsewhere."""
     functions: Any = importlib.import_module("ministack.services.lambda_svc")
-    functions._throttle_response = named(functions._throttle_response)
+    functions._throttle_response = with_error_name(functions._throttle_response)
     importlib.import_module("ministack.app").main()
 
 

@@ -3,9 +3,10 @@
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.functions import Context
 
 
 class Cloud:
@@ -77,7 +78,7 @@ class Cloud:
         """An exception comes back as Lambda gives it: with a header, and its name and text as the answer."""
         self.calls.append(event)
         try:
-            return 200, json.dumps(self.function(event, Context())).encode(), {}
+            return 200, json.dumps(self.function(event, Context(seconds=61))).encode(), {}
         except Exception as error:  # whatever a function raises
             body = {"errorType": type(error).__name__, "errorMessage": str(error), "stackTrace": []}
             return 200, json.dumps(body).encode(), {"X_Amz_Function_Error": "Unhandled"}
@@ -90,14 +91,3 @@ class Cloud:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join(10)
-
-
-@dataclass
-class Context:
-    function_name: str = "function"
-    memory_limit_in_mb: int = 256
-    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:function"
-    aws_request_id: str = "8a1d9c6e"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 61_000

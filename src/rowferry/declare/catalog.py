@@ -1,4 +1,4 @@
-"""The declared tables by name, parents first: what stands in rowferry/tables.py, read once."""
+"""The tables that rowferry/tables.py declares, by name, parents first."""
 
 from collections.abc import Mapping
 

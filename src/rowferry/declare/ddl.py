@@ -23,14 +23,11 @@ def create_table(table: Table) -> str:
 
 def differences(conn: Connection, tables: Iterable[Table] = TABLES.values()) -> list[str]:
     """In words, where the database's tables are not what their classes declare; tables that lack are not in it."""
-    return [words for table in tables for words in _differences(conn, table)]
-
-
-def _differences(conn: Connection, table: Table) -> Sequence[str]:
-    return differing(table, information_schema.columns(conn, table.name))
+    return [words for table in tables for words in differing(table, information_schema.columns(conn, table.name))]
 
 
 def differing(table: Table, there: Mapping[str, Row]) -> Sequence[str]:
+    """In words, how these columns of the database (`information_schema.columns`) differ from the declared ones."""
     more = [f"{table.name}.{name} is in the database, but not declared" for name in there if name not in table.names]
     return [*more, *_misfits(table, there)]
 

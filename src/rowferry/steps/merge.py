@@ -20,8 +20,8 @@ from rowferry.ledger import Run
 from rowferry.steps.work_files import RunFiles, given_records
 from rowferry.storage import mysql
 from rowferry.storage.mysql import BreaksConstraint, Connection
-from rowferry.validate.rejects import Fault, breaks, key_exists, no_parent, not_unique, rejected
-from rowferry.validate.verdict import Reject
+from rowferry.validate.rejects import breaks, key_exists, no_parent, not_unique
+from rowferry.validate.verdict import Fault, Reject, rejected
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from rowferry.steps.work_files import RunFiles, Stats, given_records, verdict_ke
 from rowferry.storage import mysql
 from rowferry.storage.mysql import Connection
 from rowferry.storage.s3 import Bucket
-from rowferry.validate.rejects import Fault, duplicate_in_file, key_exists, no_parent, rejected
-from rowferry.validate.verdict import Reject
+from rowferry.validate.rejects import duplicate_in_file, key_exists, no_parent
+from rowferry.validate.verdict import Fault, Reject, rejected
 
 _KEYS_AT_ONCE = 500_000
 

@@ -1,21 +1,9 @@
-"""Rejects that only the whole file or the table shows, with their words."""
+"""Codes and words of faults that only the whole file or the database shows."""
 
 from collections.abc import Mapping, Sequence
 
 from rowferry.declare.table import Table
-from rowferry.validate.verdict import Reject
-
-Fields = tuple[str, ...]
-
-
-Fault = tuple[str, str]
-"""A reject's code and its words."""
-
-
-def rejected(line: int, faults: Sequence[Fault], fields: Fields) -> Reject:
-    """A row with all that is wrong with it."""
-    codes, words = zip(*faults, strict=True)
-    return Reject(line, codes, f"line {line}: {'; '.join(words)}", fields)
+from rowferry.validate.verdict import Fault
 
 
 def no_parent(table: Table, lost: Mapping[str, int]) -> Sequence[Fault]:

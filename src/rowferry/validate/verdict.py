@@ -14,6 +14,9 @@ from rowferry.declare.table import Table
 from rowferry.declare.types import VERDICT
 from rowferry.errors import BadRequest, TooLarge
 
+Fault = tuple[str, str]
+"""What is wrong with a row: a code for programs, and words for people."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reject:
@@ -140,16 +143,17 @@ def _judge(
         return Validated(table, lines, given, table.rows.validate_python(given), misshapen)
     except ValidationError as error:
         faults = _faults(table, error)
-    rejects = [*misshapen, *(_reject(lines[place], found, given[place]) for place, found in faults.items())]
+    rejects = [*misshapen, *(rejected(lines[place], found, given[place]) for place, found in faults.items())]
     rejects.sort(key=lambda reject: reject.line)
     accepted = [place for place in range(len(given)) if place not in faults]
     rest = [given[place] for place in accepted]
     return Validated(table, [lines[place] for place in accepted], rest, table.rows.validate_python(rest), rejects)
 
 
-def _reject(line: int, faults: Sequence[tuple[str, str]], given: tuple[str, ...]) -> Reject:
+def rejected(line: int, faults: Sequence[Fault], fields: tuple[str, ...]) -> Reject:
+    """A row with all that is wrong with it."""
     codes, words = zip(*faults, strict=True)
-    return Reject(line, codes, f"line {line}: {'; '.join(words)}", given)
+    return Reject(line, codes, f"line {line}: {'; '.join(words)}", fields)
 
 
 def _misshapen(record: Record, width: int) -> Reject:
@@ -160,9 +164,9 @@ def _misshapen(record: Record, width: int) -> Reject:
     return Reject(record.line, ("field_count",), f"line {record.line}: {words}", raw=record.raw)
 
 
-def _faults(table: Table, error: ValidationError) -> dict[int, list[tuple[str, str]]]:
+def _faults(table: Table, error: ValidationError) -> dict[int, list[Fault]]:
     """By the row's place: each fault's code and its words, in the order of the columns."""
-    found: dict[int, list[tuple[str, str]]] = {}
+    found: dict[int, list[Fault]] = {}
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         place, column, choice = fault["loc"][:3]
         if choice == VERDICT:

@@ -16,7 +16,8 @@ from rowferry.errors import DatabaseUnavailable
 from rowferry.ledger.migrations import STEPS
 from rowferry.setup import tables
 from rowferry.storage import mysql
-from tests.support.cloud import Cloud, Context
+from tests.support.cloud import Cloud
+from tests.support.functions import Context
 
 ROOT = Path(__file__).parents[3]
 NAME = "made_ready"
@@ -69,7 +70,7 @@ def ask(cloud: Cloud, kind: str, **properties: str) -> tuple[str, str]:
     """Status and reason that CloudFormation is told. `properties`: of a release that was not here yet."""
     event = EVENT | {"RequestType": kind, "ResponseURL": f"{cloud.url}/answer"}
     event["ResourceProperties"] = EVENT["ResourceProperties"] | properties
-    importlib.import_module("credentials").handle(event, Context())
+    importlib.import_module("credentials").handle(event, Context(seconds=61))
     answer = cloud.answers[-1]
     for name in ("StackId", "RequestId", "LogicalResourceId"):
         assert answer[name] == event[name]
