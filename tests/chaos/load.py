@@ -75,6 +75,9 @@ def watched(world: World) -> Iterator[Watch]:
         watch.stop()
 
 
+_FAILED = "SELECT object_key, reason, execution, lasting FROM rowferry_runs WHERE status = 'failed'"
+
+
 @dataclass
 class Restarts:
     """Runs that failed although nothing was wrong with them, and that the sweep started again."""
@@ -86,8 +89,8 @@ def wait_until_ended(world: World, files: int, seconds: float) -> Restarts:
     """Waits until every file's run is done.
 
     The emulator runs 16 functions at once, and the state machine waits up to a minute between two tries of a throttled
-    one. A run can wait so longer than its lease: another file then takes its place, and it fails with the words to start
-    it again, which is what the sweep does. It is not a fault, and is counted.
+    one. So a run can wait longer than its lease: another file then takes its place, and the run fails and asks to be
+    started again, which the sweep does. That is not a fault, and is counted.
 
     Raises: AssertionError where a run failed for good, or not all ended in time; with the errors of the failed tasks.
     """
@@ -97,7 +100,7 @@ def wait_until_ended(world: World, files: int, seconds: float) -> Restarts:
     while ended < files:
         assert time.monotonic() < deadline, f"{ended} of {files} files ended in {seconds:.0f} s"
         time.sleep(0.5)
-        failed = world.rows("SELECT object_key, reason, execution, lasting FROM rowferry_runs WHERE status = 'failed'")
+        failed = world.rows(_FAILED)
         assert not [row for row in failed if row[3]], _failures(world, failed)
         if failed:
             restarts.count += len(failed)
@@ -114,7 +117,7 @@ def _failures(world: World, failed: Sequence[tuple[Any, ...]]) -> str:
     for key, reason, execution, _ in failed:
         events = world.states.get_execution_history(executionArn=execution, reverseOrder=True)["events"]
         details = ("taskFailedEventDetails", "executionFailedEventDetails", "lambdaFunctionFailedEventDetails")
-        errors = [str(event[name]) for event in events for name in details if name in event]
+        errors = [str(found) for event in events for name, found in event.items() if name in details]
         words.append("\n    ".join([f"{key!r}: {reason}", *errors[:5]]))
     return "\n".join(words)
 
@@ -170,10 +173,7 @@ def _wait_until_done(world: World, version: str, seconds: float) -> None:
     """Raises: AssertionError where the run failed or did not end in time."""
     deadline = time.monotonic() + seconds
     while not world.rows("SELECT 1 FROM rowferry_runs WHERE version_id = %s AND status = 'done'", version):
-        failed = world.rows(
-            "SELECT object_key, reason, execution, lasting FROM rowferry_runs WHERE version_id = %s AND status = 'failed'",
-            version,
-        )
+        failed = world.rows(f"{_FAILED} AND version_id = %s", version)
         assert not failed, _failures(world, failed)
         assert time.monotonic() < deadline, f"the large file's run did not end in {seconds:.0f} s"
         time.sleep(0.5)
