@@ -51,7 +51,7 @@ check: install ## ruff, mypy, shellcheck; linters of the template and the state 
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/shellcheck api_ec2/instance/*.sh .ci/run
-	@$(BIN)/mypy $(wildcard src functions api_ec2 local bench tests)
+	@$(BIN)/mypy $(wildcard src functions api_ec2 cli local bench tests)
 	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
 	@$(BIN)/python -m local.lint
 	@$(BIN)/python -m pytest --quiet --no-header tests/unit/test_contract.py

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("src", "functions", "api_ec2", "local", "bench")
+CODE = ("src", "functions", "api_ec2", "cli", "local", "bench")
 AWS = ("src/rowferry/storage/s3.py", "src/rowferry/setup/credentials.py", "src/rowferry/steps/executions.py")
 ALLOWED = {
-    "boto3": (*AWS, "local/", "bench/"),
-    "botocore": (*AWS, "local/", "bench/"),
+    "boto3": (*AWS, "cli/stack.py", "local/", "bench/"),
+    "botocore": (*AWS, "cli/", "local/", "bench/"),
     "pymysql": ("src/rowferry/storage/mysql.py", "local/", "bench/"),
     "fastavro": ("src/rowferry/backup/avro.py",),
     "fastapi": ("api_ec2/",),
@@ -25,7 +25,9 @@ ALLOWED = {
     "samcli": ("local/lint/sam_transform.py",),
     "samtranslator": ("local/lint/sam_transform.py",),
     "cloudformation_validate": ("local/lint/validate_stacks.py",),
-    "local": ("local/", "bench/"),
+    "typer": ("cli/",),
+    "cli": ("cli/",),
+    "local": ("local/", "bench/", "cli/laptop.py"),
     "bench": ("bench/",),
 }
 
