@@ -10,6 +10,7 @@ from cli.options import shared
 
 Tables = Annotated[list[str] | None, typer.Argument(metavar="TABLE", help="Tables. Default: all", show_default=False)]
 OneTable = Annotated[str | None, typer.Argument(metavar="TABLE", help="All backups of this table", show_default=False)]
+COUNTED = ("rows", "inserted", "updated", "deleted", "unchanged")
 COLUMNS = ("table", "id", "snapshot_at", "rows", "bytes")
 
 
@@ -88,9 +89,6 @@ def _all_tables() -> list[str]:
 def _tell(say: Any, told: Mapping[str, Any]) -> None:
     """What was done to each table."""
     result = told.get("result") or told
-    for one in result.get("tables", ()):
-        if isinstance(one, Mapping):
-            facts = ", ".join(f"{name} {value}" for name, value in one.items() if isinstance(value, int | str))
-            say(f"  {facts}")
-        else:
-            say(f"  {one}")
+    for one in (*result.get("backups", ()), *result.get("restored", ())):
+        counts = [f"{one[name]:,} {name}" for name in COUNTED if name in one]
+        say(f"  {one['table']}: {', '.join(counts)}" + (f" (backup {one['backup']})" if "backup" in one else ""))

@@ -132,8 +132,7 @@ class BucketHistory:
     def _run_of(self, execution: Execution) -> Run | None:
         """None for an execution that made no run, such as one for a duplicate event."""
         if execution.output is not None:
-            report = execution.output.get("report")
-            return Run.model_validate(report) if report else None
+            return Run.model_validate(execution.output) if "status" in execution.output else None
         id = self._id(execution)
         if id is None:
             return None
