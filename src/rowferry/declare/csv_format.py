@@ -3,7 +3,7 @@
 import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 ENCODINGS_TEXT = "a text encoding that Python knows, such as utf-8, cp1252, latin-1, cp932 or utf-16"
 _SPECIAL = "\r\n\0"
@@ -45,7 +45,7 @@ class CsvFormat:
     def _characters(self) -> list[str]:
         found = []
         for name, given in (("delimiter", self.delimiter), ("quote", self.quote), ("escape", self.escape)):
-            if given is not None and (not isinstance(given, str) or len(given) != 1 or not given.isascii()):
+            if given is not None and (len(given) != 1 or not given.isascii()):
                 found.append(f"{name} is {given!r}; it must be one ASCII character")
             elif given is not None and given in _SPECIAL:
                 found.append(f"{name} is {given!r}; a line end or NUL can't be one")
@@ -62,7 +62,7 @@ class CsvFormat:
             found.append(f"header is {self.header!r}; it must be None, True or False")
         if self.extra not in ("refuse", "ignore"):
             found.append(f"extra is {self.extra!r}; it must be 'refuse' or 'ignore'")
-        if isinstance(self.skip_lines, bool) or not isinstance(self.skip_lines, int) or not 0 <= self.skip_lines <= 100:
+        if not _is_a(self.skip_lines, int) or not 0 <= self.skip_lines <= 100:
             found.append(f"skip_lines is {self.skip_lines!r}; it must be a whole number from 0 to 100")
         folded = [name.strip().casefold() for name in self.names]
         if twice := sorted({name for name in folded if folded.count(name) > 1}):
@@ -73,7 +73,7 @@ class CsvFormat:
 
     def _values(self) -> list[str]:
         found = []
-        if not isinstance(self.nulls, tuple) or any(not isinstance(word, str) for word in self.nulls):
+        if not _is_a(self.nulls, tuple) or not all(_is_a(word, str) for word in self.nulls):
             found.append(f"nulls is {self.nulls!r}; it must be a tuple of texts")
         if self.decimal not in (".", ","):
             found.append(f"decimal is {self.decimal!r}; it must be '.' or ','")
@@ -81,7 +81,7 @@ class CsvFormat:
             found.append(f"thousands is {self.thousands!r}; it must be one of . , ' _ or a space")
         if self.thousands == self.decimal:
             found.append(f"decimal and thousands are both {self.decimal!r}; they must differ")
-        if not isinstance(self.trim, bool):
+        if not _is_a(self.trim, bool):
             found.append(f"trim is {self.trim!r}; it must be True or False")
         return found
 
@@ -93,3 +93,7 @@ def _encoding(name: str) -> list[str]:
     except (LookupError, TypeError, ValueError, AttributeError):
         text = False
     return [] if text else [f"encoding is {name!r}; it must be {ENCODINGS_TEXT}"]
+
+
+def _is_a(given: Any, kind: type) -> bool:
+    return type(given) is kind

@@ -1,5 +1,6 @@
 """What a CsvFormat may say, and in which words it refuses the rest."""
 
+import re
 from typing import Any
 
 import pytest
@@ -32,13 +33,10 @@ def test_the_default_is_rfc_4180() -> None:
     ],
 )
 def test_what_can_not_be_is_refused_in_words(given: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=".") as refused:
+    with pytest.raises(ValueError, match=re.escape(words)):
         CsvFormat(**given)
-    assert words in str(refused.value)
 
 
 def test_all_faults_are_told_at_once() -> None:
-    with pytest.raises(ValueError, match="trim is 1.*|.*") as refused:
+    with pytest.raises(ValueError, match=r"decimal is 'x'.*; trim is 1"):
         CsvFormat(trim=1, decimal="x")  # type: ignore[arg-type]
-    assert "decimal" in str(refused.value)
-    assert "trim" in str(refused.value)
