@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_ec2.access import Access
+from api_ec2.console import session
 
 log = logging.getLogger("uvicorn.error")
 
@@ -135,8 +136,12 @@ class Guard:
             raise _Refusal(429, f"too many requests; try again in {seconds} s", {"Retry-After": seconds})
 
     def _bucket(self, scope: Scope) -> Bucket:
-        if self._access.role(Headers(scope=scope).get("authorization", "")) is None:
-            return self._strangers
+        headers = Headers(scope=scope)
+        if self._access.role(headers.get("authorization", "")) is None:
+            signed_in = scope["path"].startswith(session.PATH) and session.current(
+                self._access, headers.get("cookie", "")
+            )
+            return self._others if signed_in else self._strangers
         return self._chunks if scope["path"] == CHUNKS else self._others
 
     def _in_time(self, receive: Receive) -> Receive:

@@ -7,15 +7,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request, status
+from fastapi import Depends, FastAPI, HTTPException, Request, status
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.routing import compile_path
 
 import rowferry
 from api_ec2.access import Access
 from api_ec2.bounds_on_lambda import SECONDS, STATUS, NotOnLambda, in_words
 from api_ec2.database import Looks, Places
+from api_ec2.console import metrics as metrics_pages
+from api_ec2.console import pages, sign_in
+from api_ec2.console import runs as run_pages
+from api_ec2.console import tables as table_pages
+from api_ec2.console import upload as upload_pages
 from api_ec2.deps import Problem, described_token, refuse_unknown, require_operator, require_validator
 from api_ec2.limits import LIMITS, Guard, Limits
 from api_ec2.routes import backups, health, metrics, runs, upload
@@ -98,6 +104,9 @@ def create_app(access: Access, limits: Limits = LIMITS) -> FastAPI:
     for router in (metrics.router, runs.router, backups.router):
         responses = REFUSALS | FORBIDDEN
         app.include_router(router, dependencies=[Depends(require_operator), *shared], responses=responses)
+    app.include_router(sign_in.router)
+    for router in (run_pages.router, table_pages.router, metrics_pages.router, upload_pages.router):
+        app.include_router(router, dependencies=[Depends(pages.require_session)])
     app.add_api_route(
         "/openapi.json",
         lambda: JSONResponse(app.openapi()),
@@ -105,13 +114,15 @@ def create_app(access: Access, limits: Limits = LIMITS) -> FastAPI:
         include_in_schema=False,
     )
     app.add_exception_handler(RowferryError, answer_error)
+    app.add_exception_handler(pages.NotSignedIn, pages.to_sign_in)
+    app.add_exception_handler(HTTPException, answer_http)
     app.add_exception_handler(RequestValidationError, answer_invalid)
     app.add_exception_handler(status.HTTP_405_METHOD_NOT_ALLOWED, answer_method)
     app.add_middleware(Guard, access=access, limits=limits)
     return app
 
 
-async def answer_error(request: Request, error: Exception) -> JSONResponse:
+async def answer_error(request: Request, error: Exception) -> Response:
     """Explains a mistake of the caller; shows no internals of any other failure."""
     code = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
     if code == 500:
@@ -120,13 +131,25 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
         error = NotOnLambda(in_words(f"it takes longer than the {SECONDS} seconds of a call, and nothing was changed"))
     with_words = code < 500 or isinstance(error, (WrongSchema, NotOnLambda))
     detail = str(error) if with_words else "not available, try again" if code == 503 else "an internal error"
+    if pages.is_console(request):
+        return pages.error(request, code, detail)
     return JSONResponse({"detail": detail}, code, {"Retry-After": "5"} if code == 503 else None)
 
 
-async def answer_invalid(request: Request, error: Exception) -> JSONResponse:
+async def answer_http(request: Request, error: Exception) -> Response:
+    """FastAPI's own answer; a page where a page was asked for."""
+    assert isinstance(error, HTTPException)
+    if pages.is_console(request):
+        return pages.error(request, error.status_code, str(error.detail))
+    return await http_exception_handler(request, error)
+
+
+async def answer_invalid(request: Request, error: Exception) -> Response:
     """A parameter that is missing, unknown or has a wrong value, in one sentence, as every other `detail` is."""
     assert isinstance(error, RequestValidationError)
     faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+    if pages.is_console(request):
+        return pages.error(request, 422, "; ".join(faults))
     return JSONResponse({"detail": "; ".join(faults)}, 422)
 
 

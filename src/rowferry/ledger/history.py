@@ -29,24 +29,24 @@ class Progress:
 def newest(conn: Connection, limit: int, before: int | None = None) -> Sequence[Progress]:
     """The newest runs first; `before`: only those with an older claim."""
     where = "SELECT * FROM rowferry_runs WHERE claim < %s ORDER BY claim DESC LIMIT %s"
-    found = mysql.rows(conn, _PROGRESS.format(where), (before or 2**63 - 1, limit))
-    return list(map(_progress, found))
+    found = mysql.rows(conn, PROGRESS.format(where), (before or 2**63 - 1, limit))
+    return list(map(progress_of, found))
 
 
 def progress(conn: Connection, id: str) -> Progress:
     """Raises: NotFound."""
-    row = mysql.row(conn, _PROGRESS.format("SELECT * FROM rowferry_runs WHERE id = %s"), (id,))
+    row = mysql.row(conn, PROGRESS.format("SELECT * FROM rowferry_runs WHERE id = %s"), (id,))
     if row is None:
         raise NotFound(f"there is no run {id}")
-    return replace(_progress(row), attempts=of_run(conn, id))
+    return replace(progress_of(row), attempts=of_run(conn, id))
 
 
-def _progress(row: Row) -> Progress:
+def progress_of(row: Row) -> Progress:
     totals = Totals(*(int(row[f"sum_{name}"]) for name in SUM_NAMES))
     return Progress(int(row["claim"]), run_of(row), totals, int(row["done"]))
 
 
-_PROGRESS = (
+PROGRESS = (
     f"SELECT r.claim, {', '.join(f'ANY_VALUE(r.{name}) AS {name}' for name in NAMES)}, COUNT(b.batch) AS done, "
     + ", ".join(f"COALESCE(SUM(b.{name}), 0) AS sum_{name}" for name in SUM_NAMES)
     + " FROM ({}) r LEFT JOIN rowferry_batches b ON b.run_id = r.id GROUP BY r.id, r.claim ORDER BY r.claim DESC"
