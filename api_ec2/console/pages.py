@@ -42,7 +42,7 @@ def _templates() -> "Environment":
     return found
 
 
-def page(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+def page(request: Request, name: str, code: int = 200, **values: Any) -> HTMLResponse:
     """A rendered template with the headers of every page."""
     access: Access = request.app.state.access
     value = session.current(access, request.headers.get("cookie", ""))
@@ -53,7 +53,7 @@ def page(request: Request, name: str, status: int = 200, **values: Any) -> HTMLR
         "csrf": session.csrf(access, value or ""),
         "version": rowferry.__version__,
     }
-    return HTMLResponse(_templates().get_template(name).render(shared | values), status, HEADERS)
+    return HTMLResponse(_templates().get_template(name).render(shared | values), code, HEADERS)
 
 
 def error(request: Request, status: int, detail: str) -> HTMLResponse:

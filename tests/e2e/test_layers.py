@@ -31,6 +31,8 @@ APP = {
     "idna": "of anyio",
     "python_multipart": "forms with a file",
     "multipart": "its older name, of the same package",
+    "jinja2": "the console's pages",
+    "markupsafe": "of jinja2",
 }
 AVRO = {"fastavro": "backups and restores"}
 NEEDED = {
