@@ -10,7 +10,7 @@ from api_ec2.console.pages import HEADERS, HERE, CheckedForm, SmallForm, go, her
 
 router = APIRouter(include_in_schema=False)
 
-STATIC = {"style.css": "text/css", "live.js": "text/javascript"}
+STATIC = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
 @router.get("/console/static/{name}")
