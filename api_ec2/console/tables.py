@@ -69,7 +69,7 @@ def one_table(
         request,
         "table.html",
         table=known,
-        rules={column.name: _rules(known, column.name) for column in known.columns},
+        examples={column.name: _example(known, column.name) for column in known.columns},
         parents=_parents(known),
         estimate=search.estimated_rows(conn).get(table),
         runs=search.last_loaded(conn, table, limit=5),
@@ -81,10 +81,10 @@ def one_table(
     )
 
 
-def _rules(table: Table, column: str) -> str:
-    """What the class says of a column beyond its type."""
+def _example(table: Table, column: str) -> str:
+    """A value as files have it, from the table's class."""
     field = table.model.model_fields.get(column)
-    return field.description or "" if field else ""
+    return str(next(iter(field.examples or ()), "")) if field else ""
 
 
 def _restored(job: Job | None) -> Sequence[Mapping[str, str]]:

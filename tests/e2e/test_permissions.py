@@ -49,6 +49,7 @@ REVIEWED = {
         for function, places in {"PlanFunction": ("raw", "check"), "SummariseFunction": ("raw", "runs")}.items()
         for place in places
     },
+    Grant("Api", "s3:GetObject", f"{BUCKET}/errors/*"): "the console shows rejects",
     Grant(
         "Api", "states:StartExecution", "arn:aws:states:us-east-1:123456789012:stateMachine:rowferry-migrate"
     ): "POST /runs/{run}/retry starts the run's execution again",

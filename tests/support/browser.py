@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 WIDE, NARROW = {"width": 1200, "height": 900}, {"width": 390, "height": 800}
+IN_THE_DOCS = ("runs", "run")
 SCREENSHOTS = os.environ.get("ROWFERRY_SCREENSHOTS")
 """A folder for pictures of each page that is looked at."""
 
@@ -45,5 +46,6 @@ def findings(page: Page) -> list[str]:
 
 
 def picture(page: Page, name: str) -> None:
+    """What a window shows, of the pages that docs/console.md has; the whole page of all others."""
     if SCREENSHOTS:
-        page.screenshot(path=f"{SCREENSHOTS}/{name}.png", full_page=True)
+        page.screenshot(path=f"{SCREENSHOTS}/{name}.png", full_page=name not in IN_THE_DOCS)
