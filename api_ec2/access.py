@@ -1,5 +1,5 @@
-"""Which caller may use which route: bearer tokens of two roles. Two tokens of each role are valid at the same time, so
-that one can be replaced."""
+"""Which caller may use which route: bearer tokens of two roles. Several tokens of each role can be valid at the same
+time, so that one can be replaced."""
 
 import hmac
 from collections.abc import Mapping
@@ -30,7 +30,8 @@ class Access:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Access":
-        """API_OPERATOR_TOKEN and API_VALIDATOR_TOKEN, each with the former token as …_PREVIOUS, or API_OPEN=1.
+        """API_OPERATOR_TOKEN and API_VALIDATOR_TOKEN, each with former tokens, separated by spaces, as …_PREVIOUS; or
+        API_OPEN=1.
 
         Raises: SettingError if the operator's token is missing, a token can be guessed, or a token has both roles. Then
         the API does not start.
@@ -55,11 +56,13 @@ class Access:
 
 
 def _tokens(environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
-    given = {name: environ.get(name, "").strip() for name in (variable, f"{variable}_PREVIOUS")}
-    for name, token in given.items():
+    former = f"{variable}_PREVIOUS"
+    given = [(variable, environ.get(variable, "").strip())]
+    given += [(former, token) for token in environ.get(former, "").split()]
+    for name, token in given:
         if token and (len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable()):
             raise SettingError(f"{name} is no token: a token has {MIN_TOKEN} or more printable ASCII characters")
-    return tuple(token for token in given.values() if token)
+    return tuple(token for _, token in given if token)
 
 
 def _is_one_of(given: bytes, tokens: tuple[str, ...]) -> bool:

@@ -23,6 +23,18 @@ from tests.support.stack_client import World
 INSTANCE = "i-0c1d2e3f4a5b6c7d8"
 TOKEN, BEFORE = "the-instances-token", "the-token-before-it"
 VALIDATOR, VALIDATOR_BEFORE = "the-validators-token", "the-validators-before-it"
+OF_ANOTHER = "the-token-of-another-stack"
+APP_SECRET, OPERATOR_SECRET, OPERATOR_SECRET_BEFORE, VALIDATOR_SECRET, VALIDATOR_SECRET_BEFORE, OF_ANOTHER_STACK = (
+    f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{name}-AbCdEf"
+    for name in (
+        "rowferry/1a2b/app/rowferry/2",
+        "rowferry/1a2b/operator/2",
+        "rowferry/1a2b/operator/1",
+        "rowferry/1a2b/validator/2",
+        "rowferry/1a2b/validator/1",
+        "rowferry/3c4d/operator/1",
+    )
+)
 
 
 def user_data(values: dict[str, str]) -> str:
@@ -117,9 +129,9 @@ def first(stack_world: World, tmp_path: Path) -> Iterator[First]:
         "ApiInterface": "eni-1",
         "ApiLayer": "arn:aws:lambda:us-east-1:123456789012:layer:ApiLayer:1",
         "ApiLogGroup": "/rowferry/rowferry/api",
-        "UserSecret": "app-secret",
-        "ValidatorTokenSecret": "validator-secret",
-        "OperatorTokenSecret": "operator-secret",
+        "UserSecret": APP_SECRET,
+        "ValidatorTokenSecret": VALIDATOR_SECRET,
+        "OperatorTokenSecret": OPERATOR_SECRET,
         "Bucket": "a-bucket",
         "CredentialsVersion": "1",
         "DbName": mysql.database,
@@ -130,8 +142,8 @@ def first(stack_world: World, tmp_path: Path) -> Iterator[First]:
         "User": mysql.user,
         "Way": "r-1 rtbassoc-1",
     }
-    secrets = {"app-secret AWSCURRENT": mysql.password, "operator-secret AWSCURRENT": TOKEN}
-    secrets["validator-secret AWSCURRENT"] = VALIDATOR
+    secrets = {APP_SECRET: mysql.password, OPERATOR_SECRET: TOKEN, VALIDATOR_SECRET: VALIDATOR}
+    secrets[OF_ANOTHER_STACK] = OF_ANOTHER
     yield First(machine, values, metadata, files, tmp_path, chosen_port("ROWFERRY_TEST_API_PORT"), secrets)
     machine.stop()
     for server in servers:
@@ -172,11 +184,12 @@ def test_a_first_boot_ends_with_a_healthy_api_and_a_signal(first: First, artefac
 
 
 def test_after_a_rotation_the_former_tokens_are_valid_too(first: First, artefact: Path) -> None:
-    first.secrets |= {"operator-secret AWSPREVIOUS": BEFORE, "validator-secret AWSPREVIOUS": VALIDATOR_BEFORE}
+    first.secrets |= {OPERATOR_SECRET_BEFORE: BEFORE, VALIDATOR_SECRET_BEFORE: VALIDATOR_BEFORE}
     assert first.boot(artefact) == 0, first.machine.log()
     with httpx.Client(base_url=f"http://127.0.0.1:{first.port}") as api:
         for token in (TOKEN, BEFORE):
             assert api.get("/runs", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+        assert api.get("/runs", headers={"Authorization": f"Bearer {OF_ANOTHER}"}).status_code == 401
         for token in (VALIDATOR, VALIDATOR_BEFORE):
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "text/csv"}
             assert api.get("/runs", headers=headers).status_code == 403
@@ -214,7 +227,7 @@ def test_an_api_that_dies_at_its_start_signals_failure(first: First, broken: Pat
 
 def test_a_database_that_lets_nobody_in_fails_a_deploy_and_leaves_the_instance(first: First, artefact: Path) -> None:
     """Another instance would be no better off: one that replaces a lost one must not be replaced for ever."""
-    first.secrets["app-secret AWSCURRENT"] = "wrong"
+    first.secrets[APP_SECRET] = "wrong"
     assert first.boot(artefact) == 1
     assert first.signals() == ["1"]
     assert first.machine.calls("aws", "autoscaling", "set-instance-health") == []

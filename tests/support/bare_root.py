@@ -38,11 +38,14 @@ FAKE = """\
     def aws():
         action = " ".join(arguments[:2])
         if action == "secretsmanager get-secret-value":
-            stage = arguments[arguments.index("--version-stage") + 1]
-            kept = world["secrets"].get(f"{arguments[3]} {stage}")
+            kept = world["secrets"].get(arguments[3])
             if kept is None:
                 sys.exit("ResourceNotFoundException")
             print(json.dumps({"password": kept}))
+        elif action == "secretsmanager list-secrets":
+            key, prefix = arguments[arguments.index("--filters") + 1].split(",Values=")
+            assert key == "Key=name"
+            print("\t".join(arn for arn in world["secrets"] if arn.partition(":secret:")[2].startswith(prefix)))
         elif action == "ec2 describe-network-interfaces":
             print(world["holders"].pop(0) if len(world["holders"]) > 1 else world["holders"][0])
             json.dump(world, open("/world.json", "w"))

@@ -148,9 +148,10 @@ COMMANDS: dict[str, tuple[Grant, ...]] = {
     ),
     "secretsmanager get-secret-value": (
         Grant("Api", "secretsmanager:GetSecretValue", f"{_SECRET}AppSecret"),
-        Grant("Api", "secretsmanager:GetSecretValue", f"{_SECRET}ValidatorTokenSecret"),
-        Grant("Api", "secretsmanager:GetSecretValue", f"{_SECRET}OperatorTokenSecret"),
+        Grant("Api", "secretsmanager:GetSecretValue", f"{_SECRET}rowferry/*/validator/*"),
+        Grant("Api", "secretsmanager:GetSecretValue", f"{_SECRET}rowferry/*/operator/*"),
     ),
+    "secretsmanager list-secrets": (Grant("Api", "secretsmanager:ListSecrets", "*"),),
     "ec2 describe-network-interfaces": (Grant("Api", "ec2:DescribeNetworkInterfaces", "*"),),
     "ec2 attach-network-interface": (
         Grant("Api", "ec2:AttachNetworkInterface", f"{_EC2}:network-interface/ApiInterface"),

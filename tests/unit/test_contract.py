@@ -108,6 +108,14 @@ def test_a_new_token_is_sent_only_after_the_api_knows_it(template: dict[str, Any
     assert "CREDENTIALS_VERSION=${CredentialsVersion}" in launched, "another number must make another instance"
 
 
+def test_the_instance_finds_the_former_tokens_by_the_names_that_the_template_gives(template: dict[str, Any]) -> None:
+    for role in ("Validator", "Operator"):
+        name = template["Resources"][f"{role}TokenSecret"]["Properties"]["Name"]["Sub"][0]
+        assert name == f"${{AWS::StackName}}/${{Stack}}/{role.lower()}/${{CredentialsVersion}}"
+    script = (ROOT / "api_ec2/instance/serve.sh").read_text()
+    assert "Values=${name%/*}/" in script, "all names of a role but for the version"
+
+
 def test_each_parameter_is_used_and_shown_in_a_group(template: dict[str, Any]) -> None:
     text = (ROOT / "template.yaml").read_text()
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]

@@ -80,10 +80,10 @@ def test_a_users_secret_gets_another_name_with_another_value(resources: dict[str
     """A changed GenerateSecretString makes a new password, which a dynamic reference of the same text may not bring."""
     named = [secret["Properties"] for secret in of_type(resources, "AWS::SecretsManager::Secret").values()]
     named = [secret for secret in named if "Name" in secret]
-    assert len(named) == 2
+    assert len(named) == 4
     for secret in named:
+        assert "${CredentialsVersion}" in str(secret["Name"])
         changes = re.findall(r"\$\{\w+\}", str(secret["GenerateSecretString"]))
-        assert changes
         assert all(change in str(secret["Name"]) for change in changes), secret["Name"]
 
 
