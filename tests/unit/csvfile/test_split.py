@@ -357,12 +357,12 @@ def test_two_gigabytes_that_never_load_are_refused_soon_and_in_little_memory(
     begin: bytes, piece: bytes, code: str
 ) -> None:
     file = Endless(begin, piece, 2 * 1024**3)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(Refused) as caught:
         split(file, DEPARTMENTS, 25)  # type: ignore[arg-type]
     assert caught.value.code == code
     assert 2 * 1024**3 - file.left < 8 * 1024**2
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_memory_is_bounded_while_a_long_line_is_refused() -> None:
@@ -395,6 +395,6 @@ def test_a_million_columns_are_one_record() -> None:
     ids=range(9),
 )
 def test_many_quotes_or_lines_cost_little_time(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert laid_out(text).records == len(re.findall(r"(?m)^1,|^\"\n\"", text))
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
