@@ -20,6 +20,7 @@ from api_ec2.console import metrics as metrics_pages
 from api_ec2.console import pages, sign_in
 from api_ec2.console import runs as run_pages
 from api_ec2.console import tables as table_pages
+from api_ec2.console import upload as upload_pages
 from api_ec2.database import Looks, Places
 from api_ec2.deps import Problem, described_token, refuse_unknown, require_operator, require_validator
 from api_ec2.limits import LIMITS, Guard, Limits
@@ -104,7 +105,7 @@ def create_app(access: Access, limits: Limits = LIMITS) -> FastAPI:
         responses = REFUSALS | FORBIDDEN
         app.include_router(router, dependencies=[Depends(require_operator), *shared], responses=responses)
     app.include_router(sign_in.router)
-    for router in (run_pages.router, table_pages.router, metrics_pages.router):
+    for router in (run_pages.router, table_pages.router, metrics_pages.router, upload_pages.router):
         app.include_router(router, dependencies=[Depends(pages.require_session)])
     app.add_api_route(
         "/openapi.json",

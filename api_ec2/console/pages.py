@@ -90,16 +90,21 @@ def go(target: str) -> RedirectResponse:
     return RedirectResponse(target, 303, HEADERS)
 
 
-async def small_form(request: Request) -> FormData:
-    """A form from one of our own pages.
-
-    Raises: HTTPException 403 for a form of another origin, 413 for a large one.
-    """
+def assert_same_origin(request: Request) -> None:
+    """Raises: HTTPException 403."""
     origin, host = request.headers.get("origin"), request.headers.get("host", "")
     if origin is not None and urlsplit(origin).netloc != host:
         raise HTTPException(403, "this form comes from another site")
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise HTTPException(403, "this form comes from another site")
+
+
+async def small_form(request: Request) -> FormData:
+    """A form from one of our own pages.
+
+    Raises: HTTPException 403 for a form of another origin, 413 for a large one.
+    """
+    assert_same_origin(request)
     length = request.headers.get("content-length", "")
     if not length.isdigit() or int(length) > FORM_BYTES:
         raise HTTPException(413, f"a form has at most {FORM_BYTES} bytes")

@@ -90,9 +90,14 @@ def _seconds(progress: Progress) -> float:
 
 
 @router.get("/console/runs/{run}")
-def run(request: Request, conn: Session, bucket: BucketDep, run: RunId) -> Response:
-    """One run."""
-    progress = ledger.progress(conn, run)
+def run(request: Request, conn: Session, bucket: BucketDep, run: RunId, arriving: bool = False) -> Response:
+    """One run. `arriving`: its file was just uploaded, and its execution may not have begun."""
+    try:
+        progress = ledger.progress(conn, run)
+    except NotFound:
+        if not arriving:
+            raise
+        return page(request, "arriving.html")
     report = progress.run.report or {}
     samples, unread = _samples(bucket, progress)
     batches = ledger.batches(conn, run)

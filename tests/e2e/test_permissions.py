@@ -50,6 +50,9 @@ REVIEWED = {
         for place in places
     },
     Grant("Api", "s3:GetObject", f"{BUCKET}/errors/*"): "the console shows rejects",
+    Grant("Api", "s3:PutObject", f"{BUCKET}/raw/*"): "the console uploads files",
+    Grant("Api", "s3:PutObject", f"{BUCKET}/check/*"): "the console uploads files that are checked first",
+    Grant("Api", "s3:GetObjectVersion", f"{BUCKET}/check/*"): "the console loads a file that was checked",
     Grant(
         "Api", "states:StartExecution", "arn:aws:states:us-east-1:123456789012:stateMachine:rowferry-migrate"
     ): "POST /runs/{run}/retry starts the run's execution again",

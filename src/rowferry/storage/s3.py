@@ -94,6 +94,11 @@ class Bucket:
         with _errors_as_ours(key):
             self._client.put_object(Bucket=self.name, Key=key, Body=body)
 
+    def write_version(self, key: str, body: bytes) -> str:
+        """Writes an object; answers the id of its new version."""
+        with _errors_as_ours(key):
+            return self._client.put_object(Bucket=self.name, Key=key, Body=body)["VersionId"]
+
     def write_once(self, key: str, body: bytes) -> bool:
         """Writes an object where there is none yet; answers False where there is one, which stays as it is.
 

@@ -12,6 +12,7 @@ import pytest
 from api_ec2.console import session
 from rowferry import ledger
 from rowferry.config import Settings
+from rowferry.steps.plan import Uploaded
 from rowferry.storage.mysql import Connection
 from rowferry.storage.s3 import Bucket
 from tests.support.pipeline import Pipeline
@@ -200,6 +201,35 @@ def test_metrics_have_a_chart_their_numbers_and_a_csv(browser: httpx.Client, pip
     assert "Hires per quarter: Q1 1, Q2 0, Q3 0, Q4 1" in page
     text = browser.get("/console/metrics/hired-per-quarter.csv?year=2021").text
     assert text.splitlines() == ["department,job,q1,q2,q3,q4", "'=Sales,Cook,1,0,0,1"]
+
+
+def test_an_uploaded_file_is_checked_first_and_then_loaded(
+    browser: httpx.Client, pipeline: Pipeline, bucket: Bucket
+) -> None:
+    token = csrf(browser.get("/console/upload").text)
+    files = {"file": ("My Départments.CSV", b"1,A\n2,\n", "text/csv")}
+    form = {"csrf": token, "table": "departments"}
+    assert browser.post("/console/upload", data={"table": "departments"}, files=files).status_code == 403
+    arriving = browser.post("/console/upload", data=form, files=files)
+    assert "The file has arrived" in arriving.text
+    (checked,) = bucket.versions_of("check/departments/My-D-partments.csv")
+    report = pipeline.run(Uploaded(checked.key, checked.etag, checked.id))
+    assert report["run"] in str(arriving.url)
+    page = browser.get(f"/console/runs/{report['run']}").text
+    assert "1 of 2 records would be rejected" in page and "Load this file" in page
+    loading = browser.post(f"/console/runs/{report['run']}/load", data={"csrf": csrf(page)})
+    assert "The file has arrived" in loading.text
+    (raw,) = bucket.versions_of("raw/departments/My-D-partments.csv")
+    loaded = pipeline.run(Uploaded(raw.key, raw.etag, raw.id))
+    assert (loaded["status"], loaded["run"] in str(loading.url)) == ("done", True)
+    assert browser.post(f"/console/runs/{loaded['run']}/load", data={"csrf": token}).status_code == 409
+
+
+def test_an_upload_without_a_file_or_of_no_table_is_refused_in_words(browser: httpx.Client) -> None:
+    form = {"csrf": csrf(browser.get("/console/upload").text), "table": "departments"}
+    assert browser.post("/console/upload", data=form, files={"other": b""}).status_code == 422
+    answer = browser.post("/console/upload", data=form | {"table": "x"}, files={"file": ("a.csv", b"1,A\n")})
+    assert (answer.status_code, "there is no table" in answer.text) == (404, True)
 
 
 def test_an_error_is_a_page_and_shows_no_internals(settings: Settings, browser: httpx.Client) -> None:
