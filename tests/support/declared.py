@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from rowferry.config import Settings
 from rowferry.declare.catalog import TABLES
-from rowferry.declare.table import Id, Table, read_models
+from rowferry.declare.definition import TableDefinition
+from rowferry.declare.table import Id, read_models
 from rowferry.declare.types import Decimal, Integer, Text
 from rowferry.setup import tables
 from rowferry.storage import mysql
@@ -32,7 +33,7 @@ class Reading(BaseModel, title="readings"):
 @contextmanager
 def declared(
     administrator: Settings, *models: type[BaseModel], nullable: Collection[str] = ()
-) -> Iterator[dict[str, Table]]:
+) -> Iterator[dict[str, TableDefinition]]:
     """They are known and in the database as long as this lasts; `nullable` columns of them may be null there."""
     known = read_models(models)
     with patch.dict(TABLES, known), mysql.session(administrator) as conn:

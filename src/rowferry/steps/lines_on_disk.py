@@ -41,10 +41,6 @@ class LinesOnDisk:
         sql = "SELECT m.value FROM json_each(?) j CROSS JOIN missing m ON m.reference = ? AND m.value = j.value"
         return {row[0] for row in self._db.execute(sql, (json.dumps(values, ensure_ascii=False), reference))}
 
-    def missing_values(self, reference: int) -> Iterator[str]:
-        for row in self._db.execute("SELECT value FROM missing WHERE reference = ? ORDER BY value", (reference,)):
-            yield row[0]
-
     def add_orphans(self, orphans: Iterable[tuple[int, int, str]]) -> None:
         """Line, reference and value."""
         self._add("INSERT INTO orphans VALUES (?, ?, ?)", orphans)
@@ -54,6 +50,10 @@ class LinesOnDisk:
 
     def is_orphan(self, line: int) -> bool:
         return self._db.execute("SELECT 1 FROM orphans WHERE line = ?", (line,)).fetchone() is not None
+
+    def orphan_lines(self) -> Iterator[int]:
+        for (line,) in self._db.execute("SELECT DISTINCT line FROM orphans ORDER BY line"):
+            yield line
 
     def orphans(self, low: int, high: int | None) -> Iterator[tuple[int, int, str]]:
         """Those of these lines, without the last; None: to the end. By line and reference."""
