@@ -35,7 +35,15 @@ def declared(
     administrator: Settings, *models: type[BaseModel], nullable: Collection[str] = ()
 ) -> Iterator[dict[str, TableDefinition]]:
     """They are known and in the database as long as this lasts; `nullable` columns of them may be null there."""
-    known = read_models(models)
+    with known_tables(administrator, read_models(models), nullable) as known:
+        yield known
+
+
+@contextmanager
+def known_tables(
+    administrator: Settings, known: dict[str, TableDefinition], nullable: Collection[str] = ()
+) -> Iterator[dict[str, TableDefinition]]:
+    """`declared` for tables that have no class."""
     with patch.dict(TABLES, known), mysql.session(administrator) as conn:
         tables.create(conn)
         for table in known.values():

@@ -17,7 +17,7 @@ from rowferry.backup.export import Manifest, reading
 from rowferry.backup.key_range import Bound, Range, literal
 from rowferry.backup.record import Checksum, Schema
 from rowferry.declare.definition import Column, TableDefinition
-from rowferry.declare.key_sql import columns_sql, same_key
+from rowferry.declare.key_sql import column_type, columns_sql, same_key
 from rowferry.errors import BackupDamaged
 from rowferry.ledger.jobs import Tick
 from rowferry.storage import mysql
@@ -99,17 +99,18 @@ def load(conn: Connection, bucket: Bucket, target: Target, tick: Tick) -> None:
     """
     nullable = {field.name for field in target.now.fields if field.nullable}
     columns = ", ".join(
-        _column(column, "NULL" if column.name in nullable else "NOT NULL") for column in target.table.columns
+        _column(target.table, column, "NULL" if column.name in nullable else "NOT NULL")
+        for column in target.table.columns
     )
     own = columns_sql(target.table.key)
     make_temporary(conn, target.shadow, f"{columns}, PRIMARY KEY ({own})")
-    keys = ", ".join(_column(target.table.column(name), "NOT NULL") for name in target.table.key)
+    keys = ", ".join(_column(target.table, target.table.column(name), "NOT NULL") for name in target.table.key)
     make_temporary(conn, target.changes, f"{keys}, rowferry_is_new BOOLEAN NOT NULL, PRIMARY KEY ({own})")
     fill(conn, bucket, target, target.shadow, tick)
 
 
-def _column(column: Column, null: str) -> str:
-    return f"`{column.name}` {column.kind.ddl} {null}"
+def _column(table: TableDefinition, column: Column, null: str) -> str:
+    return f"`{column.name}` {column_type(table, column)} {null}"
 
 
 def make_temporary(conn: Connection, name: str, definition: str) -> None:

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rowferry.declare import information_schema
 from rowferry.declare.catalog import TABLES
-from rowferry.declare.definition import TableDefinition
+from rowferry.declare.definition import Column, TableDefinition
+from rowferry.declare.key_sql import column_type
 from rowferry.storage.mysql import Connection, Row
 
 
 def create_table(table: TableDefinition) -> str:
     """A table's DDL, from its declaration."""
-    lines = [f"`{column.name}` {column.kind.ddl.upper()} NOT NULL" for column in table.columns]
+    lines = [_column(table, column) for column in table.columns]
     lines.append(f"PRIMARY KEY ({_listed(table.key)})")
     for reference in table.references:
         name = f"{table.name}_{'_'.join(reference.columns)}"
@@ -19,6 +20,12 @@ def create_table(table: TableDefinition) -> str:
         lines.append(f"CONSTRAINT `{name}` FOREIGN KEY ({_listed(reference.columns)}) REFERENCES {parent}")
     body = ",\n  ".join(lines)
     return f"CREATE TABLE IF NOT EXISTS `{table.name}` (\n  {body}\n) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4"
+
+
+def _column(table: TableDefinition, column: Column) -> str:
+    null = "NULL" if column.nullable else "NOT NULL"
+    counted = " AUTO_INCREMENT" if table.generated and column.name in table.key else ""
+    return f"`{column.name}` {column_type(table, column).upper()} {null}{counted}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -56,6 +63,6 @@ def _misfits(table: TableDefinition, there: Mapping[str, Row]) -> Sequence[str]:
     return words
 
 
-def without_width(column_type: str) -> str:
+def without_width(type: str) -> str:
     """A column's type as a `Kind` spells it, without the width that old servers show an INT with, as in `int(11)`."""
-    return re.sub(r"\(\d+\)", "", column_type)
+    return re.sub(r"int\(\d+\)", "int", type)

@@ -1,8 +1,17 @@
 """A table's key in SQL: compared, listed, in words."""
 
-from rowferry.declare.definition import TableDefinition
+import re
+
+from rowferry.declare.definition import Column, TableDefinition
 
 _SHOWN = 60
+
+
+def column_type(table: TableDefinition, column: Column) -> str:
+    """A column's type in CREATE TABLE. Keys of text, and what refers to them, are compared byte for byte."""
+    compared = {*table.key, *(name for reference in table.references for name in reference.columns)}
+    is_text = re.match(r"(var)?char\b", column.kind.ddl) is not None
+    return f"{column.kind.ddl} COLLATE utf8mb4_0900_bin" if is_text and column.name in compared else column.kind.ddl
 
 
 def columns_sql(names: tuple[str, ...], alias: str = "") -> str:

@@ -4,7 +4,6 @@ Parents are locked, existing rows locked and compared byte for byte, each row wr
 row; one that a constraint of the table does not allow becomes a reject that names the constraint.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from rowferry.declare import constraints
 from rowferry.declare.catalog import table_named
 from rowferry.declare.definition import Column, TableDefinition
 from rowferry.declare.information_schema import UniqueIndex
-from rowferry.declare.key_sql import columns_sql, key_words_sql, same_key
+from rowferry.declare.key_sql import column_type, columns_sql, key_words_sql, same_key
 from rowferry.errors import BooksDoNotBalance, Contention
 from rowferry.ledger import Run
 from rowferry.steps.work_files import RunFiles, given_records
@@ -60,14 +59,7 @@ def stage(conn: Connection, table: TableDefinition, path: str, count: int) -> No
 
 
 def _stage_column(table: TableDefinition, column: Column) -> str:
-    """A key of text is compared byte for byte, as in its own table."""
-    is_text_key = (
-        column.name in table.key
-        and re.match(r"(var)?char", column.kind.ddl)
-        and "COLLATE" not in (column.kind.ddl.upper())
-    )
-    collation = " COLLATE utf8mb4_0900_bin" if is_text_key else ""
-    return f"`{column.name}` {column.kind.ddl}{collation} {'NULL' if column.nullable else 'NOT NULL'}"
+    return f"`{column.name}` {column_type(table, column)} {'NULL' if column.nullable else 'NOT NULL'}"
 
 
 class MergeLoad:
