@@ -3,7 +3,7 @@
 In memory are a part of about half a million records and a few samples of each run.
 """
 
-import mmap
+import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,8 +40,8 @@ class SortedRuns:
         """All records in lists, each in order, the lists in order too."""
         if not self.count:
             return
-        with self._path.open("rb") as fp, mmap.mmap(fp.fileno(), 0, access=mmap.ACCESS_READ) as text:
-            runs = self._runs(text)
+        with self._path.open("rb") as fp:
+            runs = self._runs(fp.fileno())
             bounds = self._bounds()
             pairs = list(zip([None, *bounds], [*bounds, None], strict=True))
             for low, high in reversed(pairs) if descending else pairs:
@@ -49,10 +49,10 @@ class SortedRuns:
                 records.sort(reverse=descending)
                 yield records
 
-    def _runs(self, text: mmap.mmap) -> Sequence["_Run"]:
+    def _runs(self, file: int) -> Sequence["_Run"]:
         runs, begin = list[_Run](), 0
         for length in self._lengths:
-            runs.append(_Run(text, begin, length, self._width))
+            runs.append(_Run(file, begin, length, self._width))
             begin += length * self._width
         return runs
 
@@ -66,8 +66,8 @@ class SortedRuns:
 class _Run:
     """One sorted run within the file."""
 
-    def __init__(self, text: mmap.mmap, begin: int, length: int, width: int) -> None:
-        self._text = text
+    def __init__(self, file: int, begin: int, length: int, width: int) -> None:
+        self._file = file
         self._begin = begin
         self._length = length
         self._width = width
@@ -76,13 +76,12 @@ class _Run:
         return self._length
 
     def __getitem__(self, place: int) -> bytes:
-        begin = self._begin + place * self._width
-        return self._text[begin : begin + self._width]
+        return os.pread(self._file, self._width, self._begin + place * self._width)
 
     def between(self, low: bytes | None, high: bytes | None) -> Iterator[bytes]:
         """The records from `low` on and below `high`."""
         first = 0 if low is None else bisect_left(self, low)
         end = self._length if high is None else bisect_left(self, high)
         width = self._width
-        text = self._text[self._begin + first * width : self._begin + end * width]
+        text = os.pread(self._file, (end - first) * width, self._begin + first * width)
         return (text[place : place + width] for place in range(0, len(text), width))
