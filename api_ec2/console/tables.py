@@ -12,7 +12,7 @@ from api_ec2.deps import BucketDep, Session, SettingsDep
 from api_ec2.routes import backups as api
 from rowferry.backup import export
 from rowferry.declare.catalog import TABLES, table_named
-from rowferry.declare.table import Table
+from rowferry.declare.definition import TableDefinition
 from rowferry.errors import BadRequest, RowferryError
 from rowferry.ledger import jobs, search
 from rowferry.ledger.jobs import Job
@@ -44,8 +44,8 @@ def all_tables(request: Request, conn: Session) -> Response:
     return page(request, "tables.html", lines=lines, boxes=list(boxes.values()), edges=edges)
 
 
-def _parents(table: Table) -> Sequence[str]:
-    return sorted({str(column.parent) for column in table.references})
+def _parents(table: TableDefinition) -> Sequence[str]:
+    return sorted({reference.parent for reference in table.references})
 
 
 def _boxes() -> Mapping[str, Box]:
@@ -81,7 +81,7 @@ def one_table(
     )
 
 
-def _example(table: Table, column: str) -> str:
+def _example(table: TableDefinition, column: str) -> str:
     """A value as files have it, from the table's class."""
     field = table.model.model_fields.get(column)
     return str(next(iter(field.examples or ()), "")) if field else ""

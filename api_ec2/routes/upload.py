@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 from api_ec2.deps import Problem
 from rowferry.csvfile.records import CHUNK_BYTES, CHUNK_RECORDS, Dialect
 from rowferry.declare.catalog import TABLES, table_named
-from rowferry.declare.table import Table
+from rowferry.declare.definition import TableDefinition
 from rowferry.errors import BadRequest, Refused, TooLarge
 from rowferry.validate.verdict import CHUNK_MEDIA_TYPE, Reject, Validated, chunk_answer, validate_bytes
 
@@ -113,7 +113,7 @@ async def upload_csv(
     return JSONResponse(_verdict(validated).model_dump(mode="json"))
 
 
-def _validated(table: Table, body: bytes, dialect: Dialect | None, first_line: int) -> Validated:
+def _validated(table: TableDefinition, body: bytes, dialect: Dialect | None, first_line: int) -> Validated:
     try:
         return validate_bytes(table, body, dialect, first_line)
     except (BadRequest, Refused) as error:

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from rowferry.config import Settings
 from rowferry.declare.catalog import TABLES
-from rowferry.declare.table import Id, Table, read_models
+from rowferry.declare.definition import TableDefinition
+from rowferry.declare.table import Id, read_models
 from rowferry.declare.types import Decimal, Integer, Text
 from rowferry.setup import tables
 from rowferry.storage import mysql
@@ -32,9 +33,17 @@ class Reading(BaseModel, title="readings"):
 @contextmanager
 def declared(
     administrator: Settings, *models: type[BaseModel], nullable: Collection[str] = ()
-) -> Iterator[dict[str, Table]]:
+) -> Iterator[dict[str, TableDefinition]]:
     """They are known and in the database as long as this lasts; `nullable` columns of them may be null there."""
-    known = read_models(models)
+    with known_tables(administrator, read_models(models), nullable) as known:
+        yield known
+
+
+@contextmanager
+def known_tables(
+    administrator: Settings, known: dict[str, TableDefinition], nullable: Collection[str] = ()
+) -> Iterator[dict[str, TableDefinition]]:
+    """`declared` for tables that have no class."""
     with patch.dict(TABLES, known), mysql.session(administrator) as conn:
         tables.create(conn)
         for table in known.values():

@@ -55,7 +55,7 @@ PACKAGES = {
     "declare": {"storage", "tables"},
     "csvfile": {"declare"},
     "validate": {"csvfile", "declare"},
-    "ledger": {"csvfile", "storage"},
+    "ledger": {"csvfile", "declare", "storage"},
     "steps": {"csvfile", "declare", "ledger", "storage", "validate"},
     "backup": {"declare", "ledger", "storage"},
     "setup": {"declare", "ledger", "storage"},

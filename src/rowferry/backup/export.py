@@ -16,7 +16,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 import rowferry
 from rowferry.backup import avro, record, table_schema
 from rowferry.backup.record import Checksum, Schema
-from rowferry.declare.table import Table
+from rowferry.declare.definition import TableDefinition
+from rowferry.declare.key_sql import columns_sql
 from rowferry.errors import BackupDamaged, NotFound, SchemaDiffers
 from rowferry.ledger import jobs
 from rowferry.ledger.jobs import Tick
@@ -81,7 +82,7 @@ def manifest_key(table: str, id: str) -> str:
 # --- making one ------------------------------------------------------------------------------------------------------
 
 
-def backup(conn: Connection, bucket: Bucket, tables: Sequence[Table], id: str, tick: Tick) -> list[Manifest]:
+def backup(conn: Connection, bucket: Bucket, tables: Sequence[TableDefinition], id: str, tick: Tick) -> list[Manifest]:
     """Backs up tables as they are at one moment, over one connection and whatever their size in constant memory.
 
     Where it fails, no manifest is written; the connection may be closed then.
@@ -127,7 +128,7 @@ def seal(told: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _opened(conn: Connection, tables: Sequence[Table]) -> list[Schema]:
+def _opened(conn: Connection, tables: Sequence[TableDefinition]) -> list[Schema]:
     """Looks into each table, so that none can be altered or dropped before it is read."""
     for table in tables:
         mysql.row(conn, f"SELECT 1 FROM `{table.name}` LIMIT 1")
@@ -135,10 +136,10 @@ def _opened(conn: Connection, tables: Sequence[Table]) -> list[Schema]:
 
 
 def _write(
-    conn: Connection, bucket: Bucket, table: Table, found: Schema, key: str, tick: Tick
+    conn: Connection, bucket: Bucket, table: TableDefinition, found: Schema, key: str, tick: Tick
 ) -> tuple["Passed", Checksum]:
     passed, contents = Passed(), Checksum()
-    sql = f"SELECT {record.line_sql(found, 't')} FROM `{table.name}` t ORDER BY t.`{table.key}`"
+    sql = f"SELECT {record.line_sql(found, 't')} FROM `{table.name}` t ORDER BY {columns_sql(table.key, 't')}"
     with (
         closing(mysql.stream(conn, sql)) as rows,  # whatever S3 does: the server must not go on
         avro.written_beside(found, _lines(rows, table, tick), contents) as pieces,
@@ -147,7 +148,7 @@ def _write(
     return passed, contents
 
 
-def _lines(rows: Iterable[Sequence[tuple[bytes]]], table: Table, tick: Tick) -> Iterator[Sequence[bytes]]:
+def _lines(rows: Iterable[Sequence[tuple[bytes]]], table: TableDefinition, tick: Tick) -> Iterator[Sequence[bytes]]:
     for some in rows:
         tick()
         lines = [line for (line,) in some]

@@ -8,6 +8,7 @@ from rowferry.backup import staging
 from rowferry.backup.staging import Target
 from rowferry.declare import information_schema
 from rowferry.declare.information_schema import sql_name
+from rowferry.declare.key_sql import columns_sql
 from rowferry.errors import Contention, SchemaDiffers, WouldOrphan
 from rowferry.ledger.jobs import Tick
 from rowferry.storage import mysql
@@ -100,12 +101,12 @@ def collect_references(conn: Connection, family: Family, target: Target, tick: T
     """Notes which parents the backup's rows have, each once."""
     for reference in family.of_child(target.name):
         noted, column = _noted(reference), f"`{reference.column}`"
-        staging.empty(conn, noted, tick)
+        staging.empty(conn, noted, ("k",), tick)
         for part in staging.ranges(conn, [target.source], target.table.key, tick):
             mysql.run(
                 conn,
                 f"INSERT INTO `{noted}` SELECT DISTINCT {column} FROM `{target.source}`"
-                f" WHERE {column} IS NOT NULL AND {part.sql(f'`{target.table.key}`')}"
+                f" WHERE {column} IS NOT NULL AND {part.sql(target.table.key)}"
                 f" ON DUPLICATE KEY UPDATE k = `{noted}`.k",
             )
 
@@ -131,31 +132,32 @@ def refuse_orphans(conn: Connection, family: Family, targets: Iterable[Target], 
 
 def _refuse_children(conn: Connection, target: Target, reference: Reference, parent: str, tick: Tick) -> None:
     """Rows of the backup whose parent would not be there."""
-    noted, key = _noted(reference), f"`{target.table.key}`"
+    noted = _noted(reference)
     parents = f"LEFT JOIN {sql_name(parent)} p ON p.`{reference.parent_column}` = r.k"
     absent = f"FROM `{noted}` r {parents} WHERE p.`{reference.parent_column}` IS NULL"
-    if not _found(conn, noted, "k", "r.k", absent, tick).count:
+    if not _found(conn, noted, ("k",), "r", absent, tick).count:
         return
     without = (
         f"FROM `{target.source}` s STRAIGHT_JOIN `{noted}` r ON r.k = s.`{reference.column}` {parents}"
         f" WHERE p.`{reference.parent_column}` IS NULL"
     )
-    found = _found(conn, target.source, target.table.key, f"s.{key}", without, tick)
+    found = _found(conn, target.source, target.table.key, "s", without, tick)
     raise WouldOrphan(
         f"rows of {target.name} in the backup that refer by {reference.column} to rows of {reference.parent} that would"
-        f" not be there: {found.count}; the first {target.name}.{target.table.key}: {found.first}; nothing was changed"
+        f" not be there: {found.count}; the first {target.name}.{', '.join(target.table.key)}: {found.first};"
+        " nothing was changed"
     )
 
 
 def _refuse_losses(conn: Connection, target: Target, reference: Reference, tick: Tick) -> None:
     """Rows elsewhere whose parent is in the table and not in the backup."""
-    parent, key = reference.parent_column, target.table.key
+    parent = reference.parent_column
     without = (
         f"FROM `{target.name}` t LEFT JOIN `{target.shadow}` s ON s.`{parent}` = t.`{parent}`"
         f" STRAIGHT_JOIN {sql_name(reference.child)} c ON c.`{reference.column}` = t.`{parent}`"
         f" WHERE s.`{parent}` IS NULL"
     )
-    found = _found(conn, target.name, key, f"t.`{key}`", without, tick, f"t.`{parent}`")
+    found = _found(conn, target.name, target.table.key, "t", without, tick, f"t.`{parent}`")
     if found.count:
         raise WouldOrphan(
             f"rows of {reference.child} that refer by {reference.column} to rows of {target.name} that are not in the"
@@ -172,20 +174,21 @@ class _Found:
 
 
 def _found(
-    conn: Connection, table: str, key: str, ranged: str, rest: str, tick: Tick, shown: str | None = None
+    conn: Connection, table: str, key: Sequence[str], alias: str, rest: str, tick: Tick, shown: str | None = None
 ) -> _Found:
     """What a SELECT has that goes on with `rest`, asked in ranges of a table's keys.
 
-    `ranged`: the key as `rest` names it. `shown`: whose first values are answered; else the key's.
+    `alias`: of the table in `rest`. `shown`: whose first values are answered; else the key's.
     """
     count, first = 0, list[str]()
     for part in staging.ranges(conn, [table], key, tick):
-        these = f"{rest} AND {part.sql(ranged)}"
+        these = f"{rest} AND {part.sql(key, alias)}"
         if some := staging.count(conn, these):
             count += some
             if (left := _SHOWN - len(first)) > 0:
-                value = shown or ranged
-                sql = f"SELECT DISTINCT {value} AS k {these} ORDER BY {value} LIMIT {left}"
+                order = shown or columns_sql(tuple(key), alias)
+                value = f"CONCAT_WS(', ', {order})"
+                sql = f"SELECT {value} AS k {these} GROUP BY {order} ORDER BY {order} LIMIT {left}"
                 first += [str(row["k"]) for row in mysql.rows(conn, sql)]
     return _Found(count, ", ".join(first))
 
@@ -211,7 +214,7 @@ def hold_losses(conn: Connection, family: Family, target: Target, tick: Tick) ->
     says ON DELETE CASCADE.
     """
     references = family.of_parent(target.name)
-    by_key = all(reference.parent_column == target.table.key for reference in references)
+    by_key = all((reference.parent_column,) == target.table.key for reference in references)
     for part in staging.ranges(conn, [target.name], target.table.key, tick) if references else ():
         staging.lock_changing(conn, target, part, lost_only=by_key)
 
@@ -224,8 +227,8 @@ def hold_parents(conn: Connection, family: Family, target: Target, tick: Tick) -
     for reference in family.of_child(target.name):
         noted = _noted(reference)
         parents = f"STRAIGHT_JOIN {sql_name(reference.parent)} p ON p.`{reference.parent_column}` = r.k"
-        for part in staging.ranges(conn, [noted], "k", tick):
-            these = part.sql("r.k")
+        for part in staging.ranges(conn, [noted], ("k",), tick):
+            these = part.sql(("k",), "r")
             there = staging.count(conn, f"FROM `{noted}` r {parents} WHERE {these} FOR SHARE OF p")
             if there < staging.count(conn, f"FROM `{noted}` r WHERE {these}"):
                 raise Contention(f"a row of {reference.parent} that the backup refers to has gone meanwhile")

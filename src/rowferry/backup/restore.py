@@ -14,7 +14,8 @@ from pydantic import BeforeValidator
 
 from rowferry.backup import export, foreign_keys, record, staging, table_schema
 from rowferry.backup.foreign_keys import Family
-from rowferry.backup.staging import Counts, NotLoaded, Range, Target
+from rowferry.backup.key_range import Range
+from rowferry.backup.staging import Counts, NotLoaded, Target
 from rowferry.declare.catalog import TABLES, table_named
 from rowferry.errors import BadRequest, Contention, SchemaDiffers
 from rowferry.ledger import jobs

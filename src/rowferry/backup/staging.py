@@ -14,9 +14,10 @@ from pathlib import Path
 from rowferry.backup import record
 from rowferry.backup.avro import Reader
 from rowferry.backup.export import Manifest, reading
+from rowferry.backup.key_range import Bound, Range, literal
 from rowferry.backup.record import Checksum, Schema
-from rowferry.declare.table import Column, Table
-from rowferry.declare.types import Text
+from rowferry.declare.definition import Column, TableDefinition
+from rowferry.declare.key_sql import column_type, columns_sql, same_key
 from rowferry.errors import BackupDamaged
 from rowferry.ledger.jobs import Tick
 from rowferry.storage import mysql
@@ -37,7 +38,7 @@ class Target:
     `direct`: the table is empty and takes the backup itself, within the transaction; there is no shadow.
     """
 
-    table: Table
+    table: TableDefinition
     now: Schema
     manifest: Manifest
     direct: bool = False
@@ -71,18 +72,6 @@ class NotLoaded(BackupDamaged):
 
 
 @dataclass(frozen=True)
-class Range:
-    """Keys above `low` up to `high`; None: no bound."""
-
-    low: int | None
-    high: int | None
-
-    def sql(self, key: str) -> str:
-        bounds = [f"{key} {sign} {at:d}" for sign, at in ((">", self.low), ("<=", self.high)) if at is not None]
-        return " AND ".join(bounds) or "TRUE"
-
-
-@dataclass(frozen=True)
 class Counts:
     """What a restore does to rows, or would do."""
 
@@ -110,12 +99,18 @@ def load(conn: Connection, bucket: Bucket, target: Target, tick: Tick) -> None:
     """
     nullable = {field.name for field in target.now.fields if field.nullable}
     columns = ", ".join(
-        f"`{column.name}` {column.kind.ddl} {'NULL' if column.name in nullable else 'NOT NULL'}"
+        _column(target.table, column, "NULL" if column.name in nullable else "NOT NULL")
         for column in target.table.columns
     )
-    make_temporary(conn, target.shadow, f"{columns}, PRIMARY KEY (`{target.table.key}`)")
-    make_temporary(conn, target.changes, "k BIGINT NOT NULL PRIMARY KEY, is_new BOOLEAN NOT NULL")
+    own = columns_sql(target.table.key)
+    make_temporary(conn, target.shadow, f"{columns}, PRIMARY KEY ({own})")
+    keys = ", ".join(_column(target.table, target.table.column(name), "NOT NULL") for name in target.table.key)
+    make_temporary(conn, target.changes, f"{keys}, rowferry_is_new BOOLEAN NOT NULL, PRIMARY KEY ({own})")
     fill(conn, bucket, target, target.shadow, tick)
+
+
+def _column(table: TableDefinition, column: Column, null: str) -> str:
+    return f"`{column.name}` {column_type(table, column)} {null}"
 
 
 def make_temporary(conn: Connection, name: str, definition: str) -> None:
@@ -141,14 +136,14 @@ def fill(conn: Connection, bucket: Bucket, target: Target, name: str, tick: Tick
         raise NotLoaded(f"what backup {manifest.id} loads for {target.name} is not what was backed up")
 
 
-def _contents(conn: Connection, name: str, key: str, schema: Schema, tick: Tick) -> tuple[int, str]:
+def _contents(conn: Connection, name: str, key: Sequence[str], schema: Schema, tick: Tick) -> tuple[int, str]:
     """How many rows a table has and their checksum, asked range by range."""
     rows, checksum = 0, 0
     for part in ranges(conn, [name], key, tick):
         found = mysql.row(
             conn,
             f"SELECT COUNT(*) AS n, {record.checksum_sql(schema, 's')} AS checksum FROM `{name}` s"
-            f" WHERE {part.sql(f's.`{key}`')}",
+            f" WHERE {part.sql(key, 's')}",
         )
         if found and found["n"]:
             rows, checksum = rows + found["n"], checksum ^ int(found["checksum"], 16)
@@ -187,7 +182,7 @@ def _is_loaded(conn: Connection, path: Path, name: str, target: Target, schema: 
         return False
 
 
-def _load_part(conn: Connection, path: str, name: str, table: Table, schema: Schema) -> tuple[int, int]:
+def _load_part(conn: Connection, path: str, name: str, table: TableDefinition, schema: Schema) -> tuple[int, int]:
     moments = {field.name for field in schema.fields if field.type == "timestamp-millis"}
     columns = [f"@{field.name}" if field.name in moments else field.name for field in schema.fields]
     new = set(table.names) - {field.name for field in schema.fields}  # NULL, whatever default the column has
@@ -202,24 +197,35 @@ def is_empty(conn: Connection, target: Target) -> bool:
     return mysql.row(conn, f"SELECT 1 FROM `{target.name}` LIMIT 1") is None
 
 
-def ranges(conn: Connection, names: Sequence[str], key: str, tick: Tick) -> Iterator[Range]:
+def ranges(conn: Connection, names: Sequence[str], key: Sequence[str], tick: Tick) -> Iterator[Range]:
     """All keys, in ranges of so many rows of each of these tables at most."""
-    low: int | None = None
+    low: Bound | None = None
     while True:
         tick()
-        ends = [_end(conn, name, key, low) for name in names]
-        high = min((end for end in ends if end is not None), default=None)
+        ends = [end for name in names if (end := _end(conn, name, key, low)) is not None]
+        high = _least(conn, ends) if ends else None
         yield Range(low, high)
         if high is None:
             return
         low = high
 
 
-def _end(conn: Connection, name: str, key: str, low: int | None) -> int | None:
-    after = Range(low, None).sql(f"`{key}`")
-    sql = f"SELECT `{key}` AS k FROM `{name}` WHERE {after} ORDER BY `{key}` LIMIT 1 OFFSET {RANGE_ROWS - 1}"
+def _end(conn: Connection, name: str, key: Sequence[str], low: Bound | None) -> Bound | None:
+    after, own = Range(low, None).sql(key), columns_sql(tuple(key))
+    sql = f"SELECT {own} FROM `{name}` WHERE {after} ORDER BY {own} LIMIT 1 OFFSET {RANGE_ROWS - 1}"
     found = mysql.row(conn, sql)
-    return int(found["k"]) if found else None
+    return tuple(literal(found[column]) for column in key) if found else None
+
+
+def _least(conn: Connection, ends: Sequence[Bound]) -> Bound:
+    """The first of them in the order of the tables' keys; MySQL compares."""
+    least = ends[0]
+    for end in ends[1:]:
+        columns = [f"k{number}" for number in range(len(end))]
+        values = ", ".join(f"{value} AS {column}" for value, column in zip(end, columns, strict=True))
+        if mysql.row(conn, f"SELECT 1 FROM (SELECT {values}) one WHERE {Range(None, least).sql(columns)}"):
+            least = end
+    return least
 
 
 def classify(conn: Connection, target: Target, part: Range) -> Counts:
@@ -227,27 +233,27 @@ def classify(conn: Connection, target: Target, part: Range) -> Counts:
 
     At READ COMMITTED: with a higher isolation MySQL would lock what it reads here.
     """
-    key = target.table.key
+    key, first = target.table.key, target.table.key[0]
     changed = mysql.run(
         conn,
-        f"INSERT INTO `{target.changes}` SELECT s.`{key}`, t.`{key}` IS NULL FROM `{target.shadow}` s"
-        f" LEFT JOIN `{target.name}` t ON t.`{key}` = s.`{key}`"
-        f" WHERE (t.`{key}` IS NULL OR NOT ({_same(target)})) AND {part.sql(f's.`{key}`')}",
+        f"INSERT INTO `{target.changes}` SELECT {columns_sql(key, 's')}, t.`{first}` IS NULL FROM `{target.shadow}` s"
+        f" LEFT JOIN `{target.name}` t ON {same_key(target.table, 't', 's')}"
+        f" WHERE (t.`{first}` IS NULL OR NOT ({_same(target)})) AND {part.sql(key, 's')}",
     )
-    new = _count(conn, target.changes, f"is_new AND {part.sql('k')}") if changed else 0
-    wanted, there = (_count(conn, name, part.sql(f"`{key}`")) for name in (target.shadow, target.name))
+    new = _count(conn, target.changes, f"rowferry_is_new AND {part.sql(key)}") if changed else 0
+    wanted, there = (_count(conn, name, part.sql(key)) for name in (target.shadow, target.name))
     return Counts(new, changed - new, there - (wanted - new), wanted - changed)
 
 
 def forget(conn: Connection, target: Target, tick: Tick) -> None:
     """The keys that `classify` noted."""
-    empty(conn, target.changes, tick)
+    empty(conn, target.changes, target.table.key, tick)
 
 
-def empty(conn: Connection, name: str, tick: Tick) -> None:
-    """Deletes what is in a temporary table with the key `k`; TRUNCATE would commit."""
-    for part in ranges(conn, [name], "k", tick):
-        mysql.run(conn, f"DELETE FROM `{name}` WHERE {part.sql('k')}")
+def empty(conn: Connection, name: str, key: Sequence[str], tick: Tick) -> None:
+    """Deletes what is in a temporary table with this key; TRUNCATE would commit."""
+    for part in ranges(conn, [name], key, tick):
+        mysql.run(conn, f"DELETE FROM `{name}` WHERE {part.sql(key)}")
 
 
 def _count(conn: Connection, name: str, where: str) -> int:
@@ -263,26 +269,27 @@ def count(conn: Connection, rest: str) -> int:
 
 def _same(target: Target) -> str:
     """Whether a row `t` of the table is its shadow `s`, byte for byte; nulls are alike."""
-    others = [column for column in target.table.columns if column.name != target.table.key]
+    others = [column for column in target.table.columns if column.name not in target.table.key]
     return " AND ".join(map(_same_column, others)) or "TRUE"
 
 
 def _same_column(column: Column) -> str:
     mine, its = f"t.`{column.name}`", f"s.`{column.name}`"
-    if isinstance(column.kind, Text):  # the default collation calls 'Sales' and 'sáles' equal
+    if "char" in column.kind.ddl or "text" in column.kind.ddl:  # the default collation calls 'Sales' and 'sáles' equal
         return f"CAST({mine} AS BINARY) <=> CAST({its} AS BINARY)"
     return f"{mine} <=> {its}"
 
 
 def lock_changing(conn: Connection, target: Target, part: Range, lost_only: bool) -> None:
     """Locks the table's rows of a range that the backup does not have or, unless `lost_only`, has otherwise."""
-    key = target.table.key
-    changing = f"s.`{key}` IS NULL" if lost_only else f"(s.`{key}` IS NULL OR NOT ({_same(target)}))"
+    key, first = target.table.key, target.table.key[0]
+    changing = f"s.`{first}` IS NULL" if lost_only else f"(s.`{first}` IS NULL OR NOT ({_same(target)}))"
     count(
         conn,
-        f"FROM (SELECT t.`{key}` AS k FROM `{target.name}` t LEFT JOIN `{target.shadow}` s ON s.`{key}` = t.`{key}`"
-        f" WHERE {changing} AND {part.sql(f't.`{key}`')}) changing"
-        f" STRAIGHT_JOIN `{target.name}` x ON x.`{key}` = changing.k FOR UPDATE OF x",
+        f"FROM (SELECT {columns_sql(key, 't')} FROM `{target.name}` t"
+        f" LEFT JOIN `{target.shadow}` s ON {same_key(target.table, 's', 't')}"
+        f" WHERE {changing} AND {part.sql(key, 't')}) changing"
+        f" STRAIGHT_JOIN `{target.name}` x ON {same_key(target.table, 'x', 'changing')} FOR UPDATE OF x",
     )
 
 
@@ -291,24 +298,26 @@ def lock_changing(conn: Connection, target: Target, part: Range, lost_only: bool
 
 def insert(conn: Connection, target: Target, part: Range, also_changed: bool = False) -> int:
     """The rows that `classify` noted as new; `also_changed`: and those as different, which `delete_changed` deleted."""
-    which = "TRUE" if also_changed else "c.is_new"
-    names, theirs = (", ".join(f"{prefix}`{name}`" for name in target.table.names) for prefix in ("", "s."))
+    which = "TRUE" if also_changed else "c.rowferry_is_new"
+    names, theirs = columns_sql(target.table.names), columns_sql(target.table.names, "s")
+    key = target.table.key
     return mysql.run(
         conn,
         f"INSERT INTO `{target.name}` ({names}) SELECT {theirs} FROM `{target.changes}` c"
-        f" STRAIGHT_JOIN `{target.shadow}` s ON s.`{target.table.key}` = c.k"
-        f" WHERE {which} AND {part.sql('c.k')} ORDER BY c.k",
+        f" STRAIGHT_JOIN `{target.shadow}` s ON {same_key(target.table, 's', 'c')}"
+        f" WHERE {which} AND {part.sql(key, 'c')} ORDER BY {columns_sql(key, 'c')}",
     )
 
 
 def update(conn: Connection, target: Target, part: Range) -> int:
     """The rows that `classify` noted as different."""
     key = target.table.key
-    values = ", ".join(f"t.`{name}` = s.`{name}`" for name in target.table.names if name != key)
+    values = ", ".join(f"t.`{name}` = s.`{name}`" for name in target.table.names if name not in key)
     return mysql.run(
         conn,
-        f"UPDATE `{target.changes}` c STRAIGHT_JOIN `{target.shadow}` s ON s.`{key}` = c.k"
-        f" STRAIGHT_JOIN `{target.name}` t ON t.`{key}` = c.k SET {values} WHERE NOT c.is_new AND {part.sql('c.k')}",
+        f"UPDATE `{target.changes}` c STRAIGHT_JOIN `{target.shadow}` s ON {same_key(target.table, 's', 'c')}"
+        f" STRAIGHT_JOIN `{target.name}` t ON {same_key(target.table, 't', 'c')}"
+        f" SET {values} WHERE NOT c.rowferry_is_new AND {part.sql(key, 'c')}",
     )
 
 
@@ -317,8 +326,8 @@ def delete(conn: Connection, target: Target, part: Range) -> int:
     key = target.table.key
     return mysql.run(
         conn,
-        f"DELETE t FROM `{target.name}` t LEFT JOIN `{target.shadow}` s ON s.`{key}` = t.`{key}`"
-        f" WHERE s.`{key}` IS NULL AND {part.sql(f't.`{key}`')}",
+        f"DELETE t FROM `{target.name}` t LEFT JOIN `{target.shadow}` s ON {same_key(target.table, 's', 't')}"
+        f" WHERE s.`{key[0]}` IS NULL AND {part.sql(key, 't')}",
     )
 
 
@@ -326,6 +335,6 @@ def delete_changed(conn: Connection, target: Target, part: Range) -> int:
     """The rows that `classify` noted as different."""
     return mysql.run(
         conn,
-        f"DELETE t FROM `{target.changes}` c STRAIGHT_JOIN `{target.name}` t ON t.`{target.table.key}` = c.k"
-        f" WHERE NOT c.is_new AND {part.sql('c.k')}",
+        f"DELETE t FROM `{target.changes}` c STRAIGHT_JOIN `{target.name}` t ON {same_key(target.table, 't', 'c')}"
+        f" WHERE NOT c.rowferry_is_new AND {part.sql(target.table.key, 'c')}",
     )

@@ -3,14 +3,14 @@
 from rowferry.backup.record import Field, Schema
 from rowferry.declare import information_schema
 from rowferry.declare.ddl import differing
-from rowferry.declare.table import Table
+from rowferry.declare.definition import TableDefinition
 from rowferry.errors import NotFound, SchemaDiffers
 from rowferry.storage.mysql import Connection
 
 _UTF8 = ("utf8mb4", "utf8mb3", "ascii")
 
 
-def avro_schema(conn: Connection, table: Table) -> Schema:
+def avro_schema(conn: Connection, table: TableDefinition) -> Schema:
     """What a backup of a table looks like: types by its declaration, nulls where the database's table may hold them.
 
     Raises: NotFound where the database has no such table; SchemaDiffers where it is not as declared, or holds what a

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from pydantic import TypeAdapter, ValidationError
 
 from rowferry.csvfile.records import CHUNK_BYTES, CHUNK_RECORDS, DELIMITERS, Dialect, Quoting, Record, records
-from rowferry.declare.table import Table
+from rowferry.declare.definition import TableDefinition
 from rowferry.declare.types import shown
 from rowferry.errors import BadRequest, Refused
 
@@ -83,7 +83,7 @@ class Layout:
     records: int
 
 
-def split(fp: BinaryIO, table: Table, batch_chunks: int, limits: Limits = Limits()) -> Layout:
+def split(fp: BinaryIO, table: TableDefinition, batch_chunks: int, limits: Limits = Limits()) -> Layout:
     """Reads a file from its beginning, in blocks, in bounded memory.
 
     Raises: Refused where the file can never load, with line or byte.
@@ -135,7 +135,7 @@ class Found:
     lines: int = 0
 
 
-def find_dialect(head: bytes, table: Table, whole: bool) -> Found:
+def find_dialect(head: bytes, table: TableDefinition, whole: bool) -> Found:
     """Delimiter and header, from a file's first bytes (`whole`: all of it).
 
     Raises: Refused where the first record names some of the table's columns, but not exactly these.
@@ -165,7 +165,7 @@ def _sample(text: str, delimiter: str) -> list[Record]:
     return sample
 
 
-def _evidence(sample: Sequence[Record], table: Table) -> tuple[int, int, int]:
+def _evidence(sample: Sequence[Record], table: TableDefinition) -> tuple[int, int, int]:
     """What speaks for a delimiter: rows that the table takes, then names in the first, then records as wide as it."""
     fitting = [record for record in sample if record.fields is not None and len(record.fields) == len(table.columns)]
     named = set(_names(sample[0].fields or [])) & set(table.names) if sample else ()
@@ -176,7 +176,7 @@ def _names(fields: Iterable[str]) -> list[str]:
     return [field.strip().casefold() for field in fields]
 
 
-def _is_header(fields: Sequence[str], table: Table) -> bool:
+def _is_header(fields: Sequence[str], table: TableDefinition) -> bool:
     names = [name for name in _names(fields) if not name.startswith("_")]
     return sorted(names) == sorted(table.names)
 
@@ -191,7 +191,7 @@ def _with_header(delimiter: str, header: Record, text: str) -> Found:
     return Found(Dialect(delimiter, columns), min(size, len(text.encode())), lines)
 
 
-def _refuse_near_header(first: Record, table: Table) -> None:
+def _refuse_near_header(first: Record, table: TableDefinition) -> None:
     names = [name for name in _names(first.fields or []) if not name.startswith("_")]
     if not set(names) & set(table.names) or _is_row(first, table):
         return
@@ -207,7 +207,7 @@ def _refuse_near_header(first: Record, table: Table) -> None:
     )
 
 
-def _is_row(record: Record, table: Table) -> bool:
+def _is_row(record: Record, table: TableDefinition) -> bool:
     try:
         table.rows.validate_python([record.fields])
     except ValidationError:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from rowferry import tables
-from rowferry.declare.table import Table, read_models
+from rowferry.declare.definition import TableDefinition
+from rowferry.declare.table import read_models
 from rowferry.errors import UnknownTable
 
-TABLES: Mapping[str, Table] = read_models(
+TABLES: Mapping[str, TableDefinition] = read_models(
     [
         found
         for found in vars(tables).values()
@@ -18,7 +19,7 @@ TABLES: Mapping[str, Table] = read_models(
 """The order in which tables are created."""
 
 
-def table_named(name: str) -> Table:
+def table_named(name: str) -> TableDefinition:
     """Raises: UnknownTable, with the names that are known."""
     try:
         return TABLES[name]
@@ -26,7 +27,7 @@ def table_named(name: str) -> Table:
         raise UnknownTable(f"there is no table {name!r}; the tables are {', '.join(TABLES)}") from None
 
 
-def table_of_path(path: str) -> Table | None:
+def table_of_path(path: str) -> TableDefinition | None:
     """The table of a file by its path below `raw/`: `t.csv`, `t-anything.csv`, `t/anything.csv`; also with .gz."""
     if not path.endswith((".csv", ".csv.gz")):
         return None

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rowferry.declare import information_schema
-from rowferry.declare.catalog import TABLES
+from rowferry.declare.definition import Reference, TableDefinition
 from rowferry.declare.information_schema import Check, ForeignKey, UniqueIndex
-from rowferry.declare.table import Table
 from rowferry.errors import SchemaDiffers
 from rowferry.storage import mysql
 from rowferry.storage.mysql import Connection, Row
@@ -38,7 +37,7 @@ class Constraints:
         return bool(self.foreign_keys or self.unique or self.checks)
 
 
-def read(conn: Connection, table: Table) -> Constraints:
+def read(conn: Connection, table: TableDefinition) -> Constraints:
     """All that loading may meet; empty where the database has no such table."""
     if words := information_schema.not_innodb(conn, table.name):
         return Constraints(unfit=(words,))
@@ -90,7 +89,7 @@ _AT_LOAD = """
     WHERE table_schema = DATABASE() AND table_name = %s AND referenced_table_name IS NOT NULL"""
 
 
-def may_skip_checks(conn: Connection, table: Table) -> bool:
+def may_skip_checks(conn: Connection, table: TableDefinition) -> bool:
     """Within a batch's transaction: whether its rows may be written with foreign_key_checks = 0.
 
     The statement names the table too, for writing. So the transaction has the table's metadata lock before it looks,
@@ -102,16 +101,25 @@ def may_skip_checks(conn: Connection, table: Table) -> bool:
     triggers = [(str(row["name"]), str(row["detail"])) for row in found if row["kind"] == "trigger"]
     if changing := [words for name, when in triggers if (words := _unfit_trigger(table, name, when))]:
         raise SchemaDiffers(f"{'; '.join(changing)}; start the run again when that is put right")
-    declared = {(column.name, column.parent, TABLES[str(column.parent)].key) for column in table.references}
-    keys = [(row["detail"], row["parent"], row["parent_col"]) for row in found if row["kind"] == "foreign key"]
-    return set(keys) <= declared and len(keys) == len(set(keys)) and not any(_on_write(when) for _, when in triggers)
+    declared = {_pairs(reference) for reference in table.references}
+    keys = dict[str, set[tuple[str, str, str]]]()
+    for row in found:
+        if row["kind"] == "foreign key":
+            keys.setdefault(row["name"], set()).add((row["detail"], row["parent"], row["parent_col"]))
+    there = list(map(frozenset, keys.values()))
+    return set(there) <= declared and len(there) == len(set(there)) and not any(_on_write(when) for _, when in triggers)
+
+
+def _pairs(reference: Reference) -> frozenset[tuple[str, str, str]]:
+    pairs = zip(reference.columns, reference.parent_columns, strict=True)
+    return frozenset((name, reference.parent, parent) for name, parent in pairs)
 
 
 def _on_write(when: str) -> bool:
     return not when.endswith("DELETE")
 
 
-def _unfit_trigger(table: Table, name: str, when: str) -> str:
+def _unfit_trigger(table: TableDefinition, name: str, when: str) -> str:
     if when not in ("BEFORE INSERT", "BEFORE UPDATE"):
         return ""
     return f"{table.name} has a trigger {name} ({when}), which may change what a file says before it is written"
@@ -120,7 +128,7 @@ def _unfit_trigger(table: Table, name: str, when: str) -> str:
 # --- what can't be ---------------------------------------------------------------------------------------------------
 
 
-def _unfit_columns(table: Table, columns: Mapping[str, Row]) -> Iterator[str]:
+def _unfit_columns(table: TableDefinition, columns: Mapping[str, Row]) -> Iterator[str]:
     for name, row in columns.items():
         is_generated = "GENERATED" in row["extra"].replace("DEFAULT_GENERATED", "")
         if name in table.names and is_generated:
@@ -131,7 +139,7 @@ def _unfit_columns(table: Table, columns: Mapping[str, Row]) -> Iterator[str]:
 
 
 def _unfit_foreign_keys(
-    table: Table, keys: Sequence[ForeignKey], own: Sequence[ForeignKey], columns: Mapping[str, Row]
+    table: TableDefinition, keys: Sequence[ForeignKey], own: Sequence[ForeignKey], columns: Mapping[str, Row]
 ) -> Iterator[str]:
     for key in own:
         if _never_set(table, key.columns, columns):
@@ -143,12 +151,12 @@ def _unfit_foreign_keys(
         elif not set(key.columns) <= set(table.names):
             yield f"{table.name} has a foreign key {key.name} on a column that is not declared"
     for key in keys:
-        if key.parent == table.name != key.child and key.parent_columns != (table.key,):
+        if key.parent == table.name != key.child and sorted(key.parent_columns) != sorted(table.key):
             to = ", ".join(key.parent_columns)
             yield f"{key.child} refers to {table.name}.{to} by the foreign key {key.name}; only the key stays as it is"
 
 
-def _never_set(table: Table, names: Sequence[str], columns: Mapping[str, Row]) -> bool:
+def _never_set(table: TableDefinition, names: Sequence[str], columns: Mapping[str, Row]) -> bool:
     """Loading leaves these columns alone, and a new row has NULL in one of them, which breaks no constraint."""
     if any(name in table.names or name not in columns for name in names):
         return False
@@ -156,35 +164,35 @@ def _never_set(table: Table, names: Sequence[str], columns: Mapping[str, Row]) -
     return any(row["nullable"] and row["fallback"] is None and "GENERATED" not in row["extra"] for row in rows)
 
 
-def _is_unbreakable(table: Table, index: UniqueIndex, columns: Mapping[str, Row]) -> bool:
+def _is_unbreakable(table: TableDefinition, index: UniqueIndex, columns: Mapping[str, Row]) -> bool:
     """Rows with different keys can't be alike in it."""
     own = [name for name in index.columns if name not in table.names]
     counts_up = [name for name in own if name in columns and columns[name]["extra"] == "auto_increment"]
-    return table.key in index.columns or bool(counts_up) or _never_set(table, index.columns, columns)
+    return set(table.key) <= set(index.columns) or bool(counts_up) or _never_set(table, index.columns, columns)
 
 
-def _unfit_indexes(table: Table, unique: Sequence[UniqueIndex], columns: Mapping[str, Row]) -> Iterator[str]:
+def _unfit_indexes(table: TableDefinition, unique: Sequence[UniqueIndex], columns: Mapping[str, Row]) -> Iterator[str]:
     for index in unique:
         other = [name for name in index.columns if name not in table.names]
         if other and not _is_unbreakable(table, index, columns):
             yield f"{table.name} has a unique index {index.name} on {', '.join(other)}, which its class does not know"
 
 
-def _unfit_checks(table: Table, checks: Sequence[Check]) -> Iterator[str]:
+def _unfit_checks(table: TableDefinition, checks: Sequence[Check]) -> Iterator[str]:
     for check in checks:
         own = check.columns & set(table.names)
         if own and (other := sorted(check.columns - own)):
             yield f"{table.name} has a CHECK {check.name} on {', '.join(other)}, which its class does not know"
 
 
-def _unfit_triggers(conn: Connection, table: Table) -> Iterator[str]:
+def _unfit_triggers(conn: Connection, table: TableDefinition) -> Iterator[str]:
     for trigger in information_schema.triggers(conn, table.name):
         name, _, when = trigger.removesuffix(")").rpartition(" (")
         if words := _unfit_trigger(table, name, when):
             yield words
 
 
-def _unfit_partitions(conn: Connection, table: Table) -> Iterator[str]:
+def _unfit_partitions(conn: Connection, table: TableDefinition) -> Iterator[str]:
     """A key that has no partition would fail the whole batch."""
     found = mysql.rows(
         conn,

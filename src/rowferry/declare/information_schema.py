@@ -8,8 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rowferry.declare.catalog import TABLES
-from rowferry.declare.table import Table
+from rowferry.declare.definition import TableDefinition
 from rowferry.storage import mysql
 from rowferry.storage.mysql import Connection, Row
 
@@ -44,12 +43,12 @@ class ForeignKey:
         """Deleting or changing a parent would delete or change its children."""
         return self.on_delete not in _LEFT_ALONE or self.on_update not in _LEFT_ALONE
 
-    def is_declared(self, table: Table) -> bool:
+    def is_declared(self, table: TableDefinition) -> bool:
         """The table's class has the same reference."""
+        own = set(zip(self.columns, self.parent_columns, strict=True))
         return any(
-            (self.columns, self.parent, self.parent_columns)
-            == ((column.name,), column.parent, (TABLES[str(column.parent)].key,))
-            for column in table.references
+            self.parent == found.parent and own == set(zip(found.columns, found.parent_columns, strict=True))
+            for found in table.references
         )
 
 

@@ -8,12 +8,12 @@ it, so a table can't refer to itself and parents always come first.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
-from rowferry.declare.types import Decimal, Integer, Kind, Text, Timestamp
+from rowferry.declare.definition import Column, Reference, TableDefinition
+from rowferry.declare.types import Decimal, Integer, Text, Timestamp
 
 
 @dataclass(frozen=True)
@@ -37,61 +37,11 @@ _NAME = re.compile("(?!rowferry_|all$)[a-z][a-z0-9_]{0,63}", re.IGNORECASE | re.
 """Of a table or a column: what MySQL, Avro, a path and `/backup/all` take alike."""
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column: its type and, where it refers to a table, that table's name."""
-
-    name: str
-    kind: Kind
-    parent: str | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table as the rest of the core sees it, read once from its model."""
-
-    name: str
-    columns: tuple[Column, ...]
-    key: str
-    model: type[BaseModel]
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The columns' names, in the table's order."""
-        return tuple(column.name for column in self.columns)
-
-    @cached_property
-    def declaration(self) -> str:
-        """The columns as rows in normal form have them; rules that take fewer or more values don't change it."""
-        return ", ".join(
-            f"{column.name} {column.kind.ddl}"
-            + (" key" if column.name == self.key else "")
-            + (f" of {column.parent}" if column.parent else "")
-            for column in self.columns
-        )
-
-    @cached_property
-    def references(self) -> tuple[Column, ...]:
-        """The columns that refer to another table."""
-        return tuple(column for column in self.columns if column.parent)
-
-    @cached_property
-    def key_index(self) -> int:
-        """The key's place among the columns."""
-        return self.names.index(self.key)
-
-    @cached_property
-    def rows(self) -> TypeAdapter[list[tuple[Any, ...]]]:
-        """Validates many rows at once, each a tuple of fields in the table's order."""
-        types = tuple(Annotated[Any, column.kind] for column in self.columns)
-        return TypeAdapter(list[tuple[types]])  # type: ignore[valid-type]
-
-
-def _read(model: type[BaseModel], known: Mapping[str, Table]) -> Table:
+def _read(model: type[BaseModel], known: Mapping[str, TableDefinition]) -> TableDefinition:
     """Raises: TypeError where a class says what Rowferry does not support."""
     name = model.model_config.get("title") or model.__name__
     _check_names(name, model, known)
-    columns, keys = [], []
+    columns, keys, references = [], [], []
     for column, field in model.model_fields.items():
         marks = {type(mark): mark for mark in field.metadata}
         kinds = [mark for mark in field.metadata if isinstance(mark, (Integer, Decimal, Text, Timestamp))]
@@ -106,25 +56,27 @@ def _read(model: type[BaseModel], known: Mapping[str, Table]) -> Table:
             raise TypeError(f"{model.__name__}.{column} is the key, and may be negative, which no key may")
         if Key in marks:
             keys.append(column)
-        columns.append(Column(column, kinds[0], parent))
+        columns.append(Column(column, kinds[0]))
+        if parent:
+            references.append(Reference((column,), parent, known[parent].key))
     if len(keys) != 1:
         raise TypeError(f"{model.__name__} must have exactly one key, an Id; it has {len(keys)}")
-    return Table(name, tuple(columns), keys[0], model)
+    return TableDefinition(name, tuple(columns), tuple(keys), model, tuple(references))
 
 
-def _check_names(name: str, model: type[BaseModel], known: Mapping[str, Table]) -> None:
+def _check_names(name: str, model: type[BaseModel], known: Mapping[str, TableDefinition]) -> None:
     if wrong := [given for given in (name, *model.model_fields) if not _NAME.fullmatch(given)]:
         raise TypeError(f"{model.__name__}: {wrong[0]!r} can't be a name; a letter, then letters, digits and _ can")
     if name in known:
         raise TypeError(f"{model.__name__}: there is a table {name} already")
 
 
-def read_models(models: Sequence[type[BaseModel]]) -> dict[str, Table]:
+def read_models(models: Sequence[type[BaseModel]]) -> dict[str, TableDefinition]:
     """The tables that models declare, by name, parents first.
 
     Raises: TypeError naming the class and column that can't be.
     """
-    tables: dict[str, Table] = {}
+    tables: dict[str, TableDefinition] = {}
     for model in models:
         table = _read(model, tables)
         tables[table.name] = table

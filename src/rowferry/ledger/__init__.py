@@ -3,7 +3,7 @@
 A run is one version of one object. What decides which rows "batch 3" has, or what becomes of them, is written once and
 then only read: the options at the claim, the plan's counts, Reconcile's verdict.
 
-May import: errors, config, csvfile, storage.
+May import: errors, config, csvfile, declare, storage.
 Never knows: objects in S3, Lambda, HTTP.
 """
 

@@ -85,13 +85,20 @@ _OUTDATED = """EXISTS (SELECT 1 FROM rowferry_runs newer WHERE newer.object_key 
 _IN_PART = f"""(EXISTS (SELECT 1 FROM rowferry_batches b
     WHERE b.run_id = other.id AND b.inserted + b.updated + b.unchanged > 0) AND NOT {_OUTDATED})"""
 """Of an unfinished run: it has rows in the table, and will go on when it is started again."""
+
+
+def _end(name: str) -> str:
+    """An end of a range of keys; an earlier release has written it as a whole number (see `key.encoded_integer`)."""
+    return f"IFNULL({name}_range, UNHEX(LPAD(HEX({name}_key + 9223372036854775808), 16, '0')))"
+
+
 _AHEAD = f"""
     SELECT other.object_key, other.status, {_LIVE} AS live,
       other.lease_until < UTC_TIMESTAMP(6) - INTERVAL {RETRIED_MINUTES} MINUTE AS given_up
     FROM rowferry_runs mine JOIN rowferry_runs other ON other.table_name = mine.table_name
       AND other.id <> mine.id AND other.status IN ('running', 'failed') AND other.kind = 'load'
     WHERE mine.id = %s AND (
-      (other.low_key <= mine.high_key AND other.high_key >= mine.low_key AND (
+      ({_end("other.low")} <= {_end("mine.high")} AND {_end("other.high")} >= {_end("mine.low")} AND (
         other.turn = 'holding'
         OR ({_IN_PART} AND NOT (other.object_key = mine.object_key AND other.bucket = mine.bucket
           AND other.uploaded_at < mine.uploaded_at))

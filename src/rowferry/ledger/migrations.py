@@ -269,6 +269,10 @@ STEPS: tuple[Step, ...] = (
     Step("what each execution of a run came to", create_tables(_ATTEMPTS, _FIRST_ATTEMPTS)),
     Step("runs that a person asked to start again", add_columns("rowferry_runs", {"asked_at": "DATETIME(6) NULL"})),
     Step("which manifest a run's plan stands on", add_columns("rowferry_runs", {"manifest": "VARCHAR(255) NULL"})),
+    Step(
+        "ranges of keys of any type",
+        add_columns("rowferry_runs", {"low_range": "VARBINARY(255) NULL", "high_range": "VARBINARY(255) NULL"}),
+    ),
 )
 
 TABLES = tuple(f"rowferry_{name}" for name in ("schema", "runs", "batches", "attempts", "jobs", "turns"))

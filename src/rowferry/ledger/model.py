@@ -33,7 +33,9 @@ class Verdict:
 
     `reason`: why the gate is shut, a code and words. `rejected`: records of the whole file that Validate or Reconcile
     rejected. `prefix`: where Reconcile's rejects lie, one object for each batch that is in `batches`, which has how
-    many of that batch's rows it rejected. `would`: for a check, by batch. Keys: the range of the valid rows'.
+    many of that batch's rows it rejected. `would`: for a check, by batch. Keys: the range of the valid rows',
+    each end as bytes (`declare.key.encoder`) in hexadecimal digits; None where MySQL makes the keys. Earlier releases
+    wrote whole numbers.
     """
 
     gate: Gate
@@ -42,8 +44,8 @@ class Verdict:
     prefix: str = ""
     batches: Mapping[int, int] = field(default_factory=dict)
     would: Mapping[int, Would] = field(default_factory=dict)
-    low_key: int | None = None
-    high_key: int | None = None
+    low_key: str | int | None = None
+    high_key: str | int | None = None
 
 
 @dataclass(frozen=True)

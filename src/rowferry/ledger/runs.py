@@ -8,6 +8,7 @@ from typing import Any
 
 from rowferry.config import Options
 from rowferry.csvfile.records import Dialect
+from rowferry.declare.key import encoded_integer, high_end, low_end
 from rowferry.errors import Never, NotFound
 from rowferry.ledger import attempts
 from rowferry.ledger.batch_rows import has_batches
@@ -299,12 +300,29 @@ def refuse(conn: Connection, id: str, reason: str) -> None:
 
 def keep_verdict(conn: Connection, id: str, verdict: Verdict) -> Verdict:
     """Writes Reconcile's verdict, or finds the one that was written first; answers the one that holds."""
-    sql = "UPDATE rowferry_runs SET verdict = %s, low_key = %s, high_key = %s WHERE id = %s AND verdict IS NULL"
-    mysql.run(conn, sql, (json.dumps(asdict(verdict)), verdict.low_key, verdict.high_key, id))
+    sql = """
+        UPDATE rowferry_runs SET verdict = %s, low_key = %s, high_key = %s, low_range = %s, high_range = %s
+        WHERE id = %s AND verdict IS NULL"""
+    mysql.run(conn, sql, (json.dumps(asdict(verdict)), *_key_range(verdict), id))
     kept = read(conn, id).verdict
     if kept is None:
         raise NotFound(f"run {id} has no verdict")
     return kept
+
+
+_ALL_NUMBERS = (-(2**63), 2**63 - 1)
+"""While a deploy is under way, code of an earlier release, which knows numbers only, lets nothing pass."""
+
+
+def _key_range(verdict: Verdict) -> tuple[int | bytes | None, ...]:
+    low, high = verdict.low_key, verdict.high_key
+    if low is None or high is None:
+        return (None,) * 4
+    return (*_ALL_NUMBERS, low_end(_encoded(low)), high_end(_encoded(high)))
+
+
+def _encoded(end: str | int) -> bytes:
+    return encoded_integer(end) if isinstance(end, int) else bytes.fromhex(end)
 
 
 def finish(conn: Connection, id: str, status: str, reason: str | None, report: Mapping[str, Any]) -> bool:

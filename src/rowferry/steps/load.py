@@ -7,7 +7,7 @@ has a foreign key or a trigger that its class does not know.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +15,14 @@ from pathlib import Path
 from rowferry import ledger
 from rowferry.csvfile.split import Batch
 from rowferry.declare import constraints
-from rowferry.declare.catalog import TABLES, table_named
-from rowferry.declare.table import Table
+from rowferry.declare.catalog import table_named
+from rowferry.declare.definition import TableDefinition
 from rowferry.errors import BooksDoNotBalance, Contention
 from rowferry.ledger import LedgerRow, Run, Totals
+from rowferry.steps.compare import Key, stored_rows
+from rowferry.steps.file_scan import parent_rows
 from rowferry.steps.merge import Loaded, MergeLoad, stage
-from rowferry.steps.validate import columns_of
+from rowferry.steps.normal_rows import RowReader
 from rowferry.steps.work_files import RunFiles, Stats, verdict_key
 from rowferry.storage import mysql
 from rowferry.storage.mysql import Connection
@@ -59,29 +61,31 @@ def load_batch(conn: Connection, bucket: Bucket, run: Run, batch: Batch) -> Tota
 class _Rows:
     """A file with a batch's rows in normal form.
 
-    `count`: how many they are. `probes`: some of their keys. `references`: by column, the distinct values.
+    `count`: how many they are. `probes`: some of their keys. `references`: by the table's references, the distinct
+    values, fields with tabs between.
     """
 
     path: str
     count: int
-    probes: Sequence[int]
-    references: Mapping[str, Sequence[int]]
+    probes: Sequence[Key]
+    references: Sequence[Sequence[bytes]]
 
 
 @contextmanager
 def _rows_file(files: RunFiles, run: Run, batch: Batch, stats: Stats) -> Iterator[_Rows]:
     """The rows that are left after Reconcile, in a temporary file: PyMySQL sends LOAD DATA from a path."""
     text = files.bucket.read_all(files.rows_key(batch.batch, stats.attempt)) if stats.valid else b""
-    rows, references = text.split(b"\n")[:-1], stats.references
-    table = table_named(run.table)
+    rows, table = text.split(b"\n")[:-1], table_named(run.table)
+    reader = RowReader(table)
     if run.verdict and batch.batch in run.verdict.batches:
         out = {reject.line for reject in files.rejects(verdict_key(run.verdict.prefix, batch.batch))}
         rows = [row for row in rows if int(row.partition(b"\t")[0]) not in out]
         text = b"".join(row + b"\n" for row in rows)
-        columns = columns_of(text, table)
-        references = {name: sorted(map(int, set(columns[name]))) for name in references}
-    place = table.key_index + 1
-    probes = [int(row.split(b"\t", place + 1)[place]) for row in rows[:: max(1, len(rows) // _PROBES)]]
+        references = reader.distinct_references(reader.columns(text))
+    else:
+        references = files.references(batch.batch, stats, table)
+    some = () if table.generated else rows[:: max(1, len(rows) // _PROBES)]
+    probes = [reader.key(reader.fields(row)) for row in some]
     with tempfile.NamedTemporaryFile(prefix="rowferry-", suffix=".tsv", delete=False) as fp:
         fp.write(text)
     try:
@@ -140,31 +144,29 @@ def _with(before: Totals, loaded: Loaded) -> Totals:
 # --- the fast way ----------------------------------------------------------------------------------------------------
 
 
-def _any_there(conn: Connection, table: Table, keys: Sequence[int]) -> bool:
+def _any_there(conn: Connection, table: TableDefinition, keys: Sequence[Key]) -> bool:
     """Whether some of a few keys are in the table: then the fast way would be in vain."""
-    sql = f"SELECT 1 FROM `{table.name}` WHERE `{table.key}` IN ({{}}) LIMIT 1"
-    return any(mysql.rows_in(conn, sql, keys))
+    return bool(stored_rows(conn, table, keys, ()))
 
 
-def _straight(conn: Connection, table: Table, rows: _Rows) -> Loaded:
+def _straight(conn: Connection, table: TableDefinition, rows: _Rows) -> Loaded:
     """Raises: _NotAllNew."""
     if not rows.count:
         return Loaded()
     if not _parents_held(conn, table, rows.references):
         raise _NotAllNew
     with mysql.foreign_keys_unchecked(conn):
-        written = mysql.load_local(conn, rows.path, table.name, ("@line", *table.names))
+        written = mysql.load_local(
+            conn, rows.path, table.name, ("@line", *(column.name for column in table.file_columns))
+        )
     if written != (rows.count, 0):
         raise _NotAllNew
     return Loaded(inserted=rows.count)
 
 
-def _parents_held(conn: Connection, table: Table, references: Mapping[str, Sequence[int]]) -> bool:
+def _parents_held(conn: Connection, table: TableDefinition, references: Sequence[Sequence[bytes]]) -> bool:
     """Whether all parents are there; they are locked against change and deletion until the transaction ends."""
-    for column in table.references:
-        parent = TABLES[str(column.parent)]
-        values = references[column.name]
-        sql = f"SELECT `{parent.key}` FROM `{parent.name}` WHERE `{parent.key}` IN ({{}}) ORDER BY 1 FOR SHARE"
-        if sum(1 for _ in mysql.rows_in(conn, sql, values)) < len(values):
-            return False
-    return True
+    return all(
+        all(parent_rows(conn, reference, values, "FOR SHARE"))
+        for reference, values in zip(table.references, references, strict=True)
+    )

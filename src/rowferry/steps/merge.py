@@ -12,14 +12,15 @@ from rowferry.config import OnConflict
 from rowferry.csvfile.records import Dialect
 from rowferry.csvfile.split import Batch
 from rowferry.declare import constraints
-from rowferry.declare.catalog import TABLES, table_named
+from rowferry.declare.catalog import table_named
+from rowferry.declare.definition import Column, TableDefinition
 from rowferry.declare.information_schema import UniqueIndex
-from rowferry.declare.table import Table
+from rowferry.declare.key_sql import column_type, columns_sql, key_words_sql, same_key
 from rowferry.errors import BooksDoNotBalance, Contention
 from rowferry.ledger import Run
 from rowferry.steps.work_files import RunFiles, given_records
 from rowferry.storage import mysql
-from rowferry.storage.mysql import BreaksConstraint, Connection
+from rowferry.storage.mysql import BreaksConstraint, Connection, Row
 from rowferry.validate.rejects import breaks, key_exists, no_parent, not_unique
 from rowferry.validate.verdict import Fault, Reject, rejected
 
@@ -35,23 +36,30 @@ class Loaded:
     rejects_key: str | None = None
 
 
-def stage(conn: Connection, table: Table, path: str, count: int) -> None:
+def stage(conn: Connection, table: TableDefinition, path: str, count: int) -> None:
     """The batch's rows in temporary tables of this session, which neither commit nor lock anything."""
-    columns = ", ".join(f"`{column.name}` {column.kind.ddl} NOT NULL" for column in table.columns)
+    columns = ", ".join(_stage_column(table, column) for column in table.file_columns)
+    own = "" if table.generated else f", UNIQUE KEY ({columns_sql(table.key)})"
     mysql.run(conn, "DROP TEMPORARY TABLE IF EXISTS rowferry_stage")
     mysql.run(conn, "DROP TEMPORARY TABLE IF EXISTS rowferry_class")
     mysql.run(
         conn,
-        f"CREATE TEMPORARY TABLE rowferry_stage (_line BIGINT UNSIGNED NOT NULL, {columns},"
-        f" PRIMARY KEY (`{table.key}`)) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4",
+        f"CREATE TEMPORARY TABLE rowferry_stage (rowferry_line BIGINT UNSIGNED NOT NULL PRIMARY KEY, {columns}{own})"
+        " ENGINE = InnoDB DEFAULT CHARSET = utf8mb4",
     )
     mysql.run(
         conn,
-        "CREATE TEMPORARY TABLE rowferry_class (k BIGINT NOT NULL PRIMARY KEY,"
+        "CREATE TEMPORARY TABLE rowferry_class (rowferry_line BIGINT UNSIGNED NOT NULL PRIMARY KEY,"
         " class CHAR(9) CHARACTER SET ascii NOT NULL) ENGINE = InnoDB",
     )
-    if count and mysql.load_local(conn, path, "rowferry_stage", ("_line", *table.names)) != (count, 0):
+    if count and mysql.load_local(
+        conn, path, "rowferry_stage", ("rowferry_line", *(c.name for c in table.file_columns))
+    ) != (count, 0):
         raise BooksDoNotBalance(f"not all of {count} rows went into the staging table of {table.name}")
+
+
+def _stage_column(table: TableDefinition, column: Column) -> str:
+    return f"`{column.name}` {column_type(table, column)} {'NULL' if column.nullable else 'NOT NULL'}"
 
 
 class MergeLoad:
@@ -70,9 +78,10 @@ class MergeLoad:
         self._unstage(list(orphans))
         counts = self._classify()
         new, differs = counts.get("new", 0), counts.get("differs", 0)
-        faults = {line: no_parent(self._table, lost) for line, lost in orphans.items()}
+        faults = dict[int, Sequence[Fault]](orphans)
         if self._policy == "reject" and differs:
-            faults |= {line: [key_exists(self._table, key)] for line, key in self._keys("differs").items()}
+            keys = self._keys("differs")
+            faults |= {line: [key_exists(self._table, keys[line])] for line in keys}
         inserted, not_inserted = self._written("new", self._insert) if new else (0, {})
         writes_differing = self._policy == "update" and differs
         updated, not_updated = self._written("differs", self._update) if writes_differing else (0, {})
@@ -82,56 +91,77 @@ class MergeLoad:
         unchanged = counts.get("same", 0) + (differs if self._policy == "skip" else 0)
         return Loaded(inserted, updated, unchanged, len(faults), self._rejects_written(faults))
 
-    def _orphans(self) -> dict[int, dict[str, int]]:
-        """By line, the references whose parent went away since Reconcile. Locks the parents that are there."""
-        found: dict[int, dict[str, int]] = {}
-        for column in self._table.references:
-            parent = TABLES[str(column.parent)]
+    def _orphans(self) -> dict[int, list[Fault]]:
+        """By line, what is wrong with rows whose parent went away since Reconcile. Locks the parents that are there."""
+        found: dict[int, list[Fault]] = {}
+        for reference in self._table.references:
+            values = columns_sql(reference.columns, "s")
+            parents = columns_sql(reference.parent_columns, "p")
+            own = columns_sql(reference.columns)
+            given = " AND ".join(f"`{name}` IS NOT NULL" for name in reference.columns)
+            same = " AND ".join(
+                f"p.`{parent}` = s.`{name}`"
+                for name, parent in zip(reference.columns, reference.parent_columns, strict=True)
+            )
             mysql.rows(
                 self._conn,
-                f"SELECT `{parent.key}` FROM `{parent.name}` WHERE `{parent.key}` IN"
-                f" (SELECT `{column.name}` FROM rowferry_stage) ORDER BY `{parent.key}` FOR SHARE",
+                f"SELECT 1 FROM (SELECT DISTINCT {own} FROM rowferry_stage WHERE {given}) s"
+                f" STRAIGHT_JOIN `{reference.parent}` p ON {same} ORDER BY {parents} FOR SHARE OF p",
             )
             lost = mysql.rows(
                 self._conn,
-                f"SELECT s._line AS line, s.`{column.name}` AS value FROM rowferry_stage s LEFT JOIN `{parent.name}` p"
-                f" ON p.`{parent.key}` = s.`{column.name}` WHERE p.`{parent.key}` IS NULL",
+                f"SELECT s.rowferry_line AS rowferry_line, {values} FROM (SELECT * FROM rowferry_stage WHERE {given}) s"
+                f" LEFT JOIN `{reference.parent}` p ON {same} WHERE p.`{reference.parent_columns[0]}` IS NULL",
             )
             for row in lost:
-                found.setdefault(row["line"], {})[column.name] = row["value"]
+                fault = no_parent(self._table, reference, self._normal(reference.columns, row))
+                found.setdefault(row["rowferry_line"], []).append(fault)
         return found
+
+    def _normal(self, names: Sequence[str], row: Row) -> list[bytes]:
+        return [self._table.column(name).kind.stored(row[name]).encode() for name in names]
 
     def _unstage(self, lines: Sequence[int]) -> None:
         for begin in range(0, len(lines), 1_000):
             part = lines[begin : begin + 1_000]
             marks = ", ".join(["%s"] * len(part))
-            mysql.run(self._conn, f"DELETE FROM rowferry_stage WHERE _line IN ({marks})", part)
+            mysql.run(self._conn, f"DELETE FROM rowferry_stage WHERE rowferry_line IN ({marks})", part)
 
     def _classify(self) -> dict[str, int]:
         """Each staged row is `new`, byte for byte the `same` as the row that is there, or `differs`. Locks those."""
-        key = self._table.key
-        same = " AND ".join(
-            f"CAST(t.`{name}` AS BINARY) = CAST(s.`{name}` AS BINARY)" for name in self._table.names if name != key
-        )
         mysql.run(self._conn, "DELETE FROM rowferry_class")
-        mysql.run(
-            self._conn,
-            f"INSERT INTO rowferry_class SELECT s.`{key}`,"
-            f" IF(t.`{key}` IS NULL, 'new', IF({same or 'TRUE'}, 'same', 'differs')) FROM rowferry_stage s"
-            f" LEFT JOIN `{self._table.name}` t ON t.`{key}` = s.`{key}` ORDER BY s.`{key}` FOR UPDATE",
-        )
+        if self._table.generated:
+            mysql.run(self._conn, "INSERT INTO rowferry_class SELECT rowferry_line, 'new' FROM rowferry_stage")
+        else:
+            self._classify_by_key()
         found = mysql.rows(self._conn, "SELECT class, COUNT(*) AS n FROM rowferry_class GROUP BY class")
         return {str(row["class"]): int(row["n"]) for row in found}
 
-    def _keys(self, kind: str) -> dict[int, int]:
-        """By line, the keys of one class."""
+    def _classify_by_key(self) -> None:
+        same = " AND ".join(
+            f"CAST(t.`{name}` AS BINARY) <=> CAST(s.`{name}` AS BINARY)"
+            for name in self._table.names
+            if name not in self._table.key
+        )
+        mysql.run(
+            self._conn,
+            f"INSERT INTO rowferry_class SELECT s.rowferry_line,"
+            f" IF(t.`{self._table.key[0]}` IS NULL, 'new', IF({same or 'TRUE'}, 'same', 'differs'))"
+            f" FROM rowferry_stage s LEFT JOIN `{self._table.name}` t ON {same_key(self._table, 't', 's')}"
+            f" ORDER BY {columns_sql(self._table.key, 's')} FOR UPDATE",
+        )
+
+    def _keys(self, kind: str) -> dict[int, list[bytes]]:
+        """By line, the keys of one class, in normal form; empty where MySQL makes the keys."""
+        key = () if self._table.generated else self._table.key
+        own = "".join(f", s.`{name}`" for name in key)
         found = mysql.rows(
             self._conn,
-            f"SELECT s._line AS line, c.k FROM rowferry_class c JOIN rowferry_stage s ON s.`{self._table.key}` = c.k"
-            " WHERE c.class = %s ORDER BY s._line",
+            f"SELECT s.rowferry_line AS rowferry_line{own} FROM rowferry_class c"
+            " JOIN rowferry_stage s ON s.rowferry_line = c.rowferry_line WHERE c.class = %s ORDER BY s.rowferry_line",
             (kind,),
         )
-        return {row["line"]: row["k"] for row in found}
+        return {row["rowferry_line"]: self._normal(key, row) for row in found}
 
     def _written(self, kind: str, write: "_Write") -> tuple[int, dict[int, Sequence[Fault]]]:
         """How many rows of a class were written, and what is wrong with those that MySQL does not allow.
@@ -143,51 +173,55 @@ class MergeLoad:
         except BreaksConstraint as error:
             _raise_if_inserted_meanwhile(error)
         written, faults = 0, dict[int, Sequence[Fault]]()
-        for line, key in self._keys(kind).items():
+        for line in self._keys(kind):
             try:
-                written += write(key)
+                written += write(line)
             except BreaksConstraint as error:
                 _raise_if_inserted_meanwhile(error)
-                faults[line] = [self._fault(error, key)]
+                faults[line] = [self._fault(error, line)]
         return written, faults
 
-    def _fault(self, error: BreaksConstraint, key: int) -> Fault:
+    def _fault(self, error: BreaksConstraint, line: int) -> Fault:
         if error.code != "not_unique":
             return breaks(error.code, error.constraint)
         name = self._table.name
-        other = self._other(error.constraint, key)
+        other = self._other(error.constraint, line)
         return not_unique(error.constraint, f"another row of {name}" if other is None else f"{other} in {name}")
 
-    def _other(self, index: str, key: int) -> str | None:
-        """The row of the table that has the values of a staged row in a unique index, where it is easily found."""
+    def _other(self, index: str, line: int) -> str | None:
+        """The key of the row that has a staged row's values in a unique index, where it is easily found."""
         found = self._unique.get(index)
-        own = self._table.key
-        row = mysql.row(self._conn, f"SELECT * FROM rowferry_stage WHERE `{own}` = %s", (key,))
+        row = mysql.row(self._conn, "SELECT * FROM rowferry_stage WHERE rowferry_line = %s", (line,))
         if found is None or row is None:
             return None
         sql, values = constraints.alike(found, row)
-        other = mysql.row(self._conn, f"SELECT `{own}` AS k FROM `{self._table.name}` WHERE {sql} LIMIT 1", values)
-        return f"{own} {other['k']}" if other else None
+        words = key_words_sql(self._table, "t")
+        other = mysql.row(
+            self._conn, f"SELECT {words} AS words FROM `{self._table.name}` t WHERE {sql} LIMIT 1", values
+        )
+        return str(other["words"]) if other else None
 
     @cached_property
     def _unique(self) -> Mapping[str, UniqueIndex]:
         return {index.name: index for index in constraints.read(self._conn, self._table).unique}
 
-    def _insert(self, key: int | None) -> int:
-        names = ", ".join(f"`{name}`" for name in self._table.names)
+    def _insert(self, line: int | None) -> int:
+        given = tuple(column.name for column in self._table.file_columns)
+        order = "s.rowferry_line" if self._table.generated else columns_sql(self._table.key, "s")
         return mysql.run(
             self._conn,
-            f"INSERT INTO `{self._table.name}` ({names}) SELECT {names} FROM rowferry_stage s"
-            f" JOIN rowferry_class c ON c.k = s.`{self._table.key}` WHERE c.class = 'new'{_one(key)} ORDER BY c.k",
+            f"INSERT INTO `{self._table.name}` ({columns_sql(given)}) SELECT {columns_sql(given, 's')}"
+            " FROM rowferry_stage s JOIN rowferry_class c ON c.rowferry_line = s.rowferry_line"
+            f" WHERE c.class = 'new'{_one(line)} ORDER BY {order}",
         )
 
-    def _update(self, key: int | None) -> int:
-        own = self._table.key
-        others = ", ".join(f"t.`{name}` = s.`{name}`" for name in self._table.names if name != own)
+    def _update(self, line: int | None) -> int:
+        others = ", ".join(f"t.`{name}` = s.`{name}`" for name in self._table.names if name not in self._table.key)
         return mysql.run(
             self._conn,
-            f"UPDATE `{self._table.name}` t JOIN rowferry_stage s ON s.`{own}` = t.`{own}`"
-            f" JOIN rowferry_class c ON c.k = s.`{own}` SET {others} WHERE c.class = 'differs'{_one(key)}",
+            f"UPDATE `{self._table.name}` t JOIN rowferry_stage s ON {same_key(self._table, 't', 's')}"
+            " JOIN rowferry_class c ON c.rowferry_line = s.rowferry_line"
+            f" SET {others} WHERE c.class = 'differs'{_one(line)}",
         )
 
     def _rejects_written(self, faults: Mapping[int, Sequence[Fault]]) -> str | None:
@@ -205,11 +239,11 @@ class MergeLoad:
 
 
 _Write = Callable[[int | None], int]
-"""Writes the rows of a class, or only the one of a key; answers how many."""
+"""Writes the rows of a class, or only the one of a line; answers how many."""
 
 
-def _one(key: int | None) -> str:
-    return "" if key is None else f" AND c.k = {key:d}"
+def _one(line: int | None) -> str:
+    return "" if line is None else f" AND c.rowferry_line = {line:d}"
 
 
 def _raise_if_inserted_meanwhile(error: BreaksConstraint) -> None:

@@ -19,7 +19,7 @@ from rowferry import ledger
 from rowferry.csvfile.records import CHUNK_BYTES
 from rowferry.csvfile.split import Batch
 from rowferry.declare.catalog import table_named
-from rowferry.declare.table import Table
+from rowferry.declare.definition import TableDefinition
 from rowferry.declare.types import Text
 from rowferry.errors import BooksDoNotBalance, NotFound
 from rowferry.ledger import LedgerRow, Run, Totals, Would
@@ -153,7 +153,7 @@ def _kind(reject: Reject) -> str:
     return "duplicates" if DUPLICATE in reject.codes else "rejects"
 
 
-def _names(table: Table, reject: Reject) -> Iterator[str]:
+def _names(table: TableDefinition, reject: Reject) -> Iterator[str]:
     """The files that it belongs to."""
     yield _kind(reject)
     if _cells(table, reject, to_view=True) != _cells(table, reject):
@@ -181,7 +181,7 @@ def _all(
         yield from heapq.merge(*(files.rejects(key) for key in keys), key=lambda reject: reject.line)
 
 
-def reject_csv(table: Table, rejects: Iterator[Reject], to_view: bool = False) -> Iterator[bytes]:
+def reject_csv(table: TableDefinition, rejects: Iterator[Reject], to_view: bool = False) -> Iterator[bytes]:
     """Rejects as CSV to correct and upload, in blocks: the table's own columns as given, then what is wrong.
 
     `to_view`: not to be uploaded, but safe in a spreadsheet: an apostrophe before what it would take for a formula.
@@ -210,7 +210,7 @@ def _is_too_long(text: io.StringIO, begin: int) -> bool:
     return most_bytes > CHUNK_BYTES and len(text.getvalue()[begin:].encode()) > CHUNK_BYTES
 
 
-def _cells(table: Table, reject: Reject, to_view: bool = False) -> Sequence[str]:
+def _cells(table: TableDefinition, reject: Reject, to_view: bool = False) -> Sequence[str]:
     """A reject's line in its file."""
     fields = reject.fields or ("",) * len(table.names)
     rest = (str(reject.line), ";".join(dict.fromkeys(reject.codes)), reject.message, reject.raw or "")

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from rowferry.csvfile.records import Dialect
 from rowferry.csvfile.split import Batch
 from rowferry.declare.catalog import table_named
-from rowferry.declare.table import Table
+from rowferry.declare.definition import TableDefinition
 from rowferry.errors import NotFound, ValidatorUnavailable
 from rowferry.ledger import Run
+from rowferry.steps.normal_rows import RowReader
 from rowferry.steps.work_files import RunFiles, Stats, new_attempt
 from rowferry.validate.client import Judge
 from rowferry.validate.verdict import Reject
@@ -34,33 +35,33 @@ def validate_batch(files: RunFiles, validator: Judge, run: Run, batch: Batch) ->
     return stats if files.keep_stats(batch.batch, stats) else files.stats(batch.batch, table)
 
 
-def _write(files: RunFiles, table: Table, batch: Batch, rejects: Sequence[Reject], text: bytes) -> Stats:
-    columns = columns_of(text, table)
-    keys = list(map(int, columns[table.key]))
+def _write(files: RunFiles, table: TableDefinition, batch: Batch, rejects: Sequence[Reject], text: bytes) -> Stats:
+    reader = RowReader(table)
+    columns = reader.columns(text)
+    keys = reader.encoded_keys(columns)
     in_order = sorted(keys)
-    if in_order != keys:
-        text = _by_key(text, keys)
     attempt = new_attempt()
+    if columns[0]:
+        files.bucket.write(files.rows_key(batch.batch, attempt), text if in_order == keys else _by_key(text, keys))
+        files.write_references(batch.batch, attempt, reader.distinct_references(columns))
     if keys:
-        files.bucket.write(files.rows_key(batch.batch, attempt), text)
-        files.write_keys(batch.batch, attempt, in_order)
+        files.bucket.write(files.keys_key(batch.batch, attempt), reader.key_records(columns[0], keys))
     if rejects:
         files.write_rejects(files.rejects_key(batch.batch, attempt), rejects)
     return Stats(
         read=batch.records,
-        valid=len(keys),
+        valid=len(columns[0]),
         rejected=len(rejects),
-        low=in_order[0] if keys else None,
-        high=in_order[-1] if keys else None,
+        low=in_order[0].hex() if keys else None,
+        high=in_order[-1].hex() if keys else None,
         repeats=len(set(keys)) < len(keys),
-        references={column.name: sorted(map(int, set(columns[column.name]))) for column in table.references},
         attempt=attempt,
         declared=table.declaration,
     )
 
 
 def _judge_chunks(
-    files: RunFiles, validator: Judge, table: Table, dialect: Dialect, batch: Batch
+    files: RunFiles, validator: Judge, table: TableDefinition, dialect: Dialect, batch: Batch
 ) -> tuple[list[Reject], bytes]:
     text = memoryview(files.bucket.read_range(files.input, batch.start, batch.end))
     rejects, rows = list[Reject](), list[bytes]()
@@ -75,14 +76,7 @@ def _judge_chunks(
     return rejects, b"".join(rows)
 
 
-def columns_of(text: bytes, table: Table) -> dict[str, list[bytes]]:
-    """Rows in normal form by column; the line number stands before the columns."""
-    fields = text.replace(b"\n", b"\t").split(b"\t")[:-1]
-    width = len(table.names) + 1
-    return {name: fields[place::width] for place, name in enumerate(table.names, 1)}
-
-
-def _by_key(text: bytes, keys: Sequence[int]) -> bytes:
+def _by_key(text: bytes, keys: Sequence[bytes]) -> bytes:
     """The rows in the order of their keys; of the same key, in the order of their lines."""
     rows = text.split(b"\n")[:-1]
     return b"".join(rows[place] + b"\n" for place in sorted(range(len(rows)), key=keys.__getitem__))

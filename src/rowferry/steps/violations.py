@@ -6,16 +6,18 @@ value that another row of the table has is taken, even where the same file would
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from rowferry.config import OnConflict
 from rowferry.declare.constraints import Constraints
+from rowferry.declare.definition import TableDefinition
 from rowferry.declare.information_schema import ForeignKey, UniqueIndex, sql_name
-from rowferry.declare.table import Table
+from rowferry.declare.key_sql import key_words_sql, same_key
 from rowferry.errors import BooksDoNotBalance
 from rowferry.storage import mysql
 from rowferry.storage.mysql import Connection
-from rowferry.validate.rejects import breaks, duplicate_in_file, not_unique
+from rowferry.validate.rejects import breaks, duplicate_words, not_unique
 from rowferry.validate.verdict import Fault
 
 _ROWS_AT_ONCE = 50_000
@@ -54,13 +56,14 @@ class Violations:
         """From a SELECT that goes on with `rest`; in the fault's words VALUE stands for what it finds as `value`."""
         code, words = fault
         before, _, after = words.partition(VALUE)
-        last = mysql.row(self._conn, "SELECT MAX(_line) AS line FROM rowferry_file")
+        last = mysql.row(self._conn, "SELECT MAX(rowferry_line) AS line FROM rowferry_file")
         for low in range(0, (last["line"] or 0) + 1 if last else 0, _LINES_AT_ONCE):
             self._tick()
             mysql.run(
                 self._conn,
-                f"INSERT INTO rowferry_faults SELECT s._line, %s, CONCAT(%s, {value}, %s) FROM rowferry_file s {rest}"
-                " AND s._line >= %s AND s._line < %s",
+                f"INSERT INTO rowferry_faults SELECT s.rowferry_line, %s, CONCAT(%s, {value}, %s) FROM rowferry_file s"
+                f" {rest}"
+                " AND s.rowferry_line >= %s AND s.rowferry_line < %s",
                 (code, before, after, low, low + _LINES_AT_ONCE),
             )
 
@@ -70,22 +73,21 @@ VALUE = "\0"
 
 def find_violations(
     conn: Connection,
-    table: Table,
+    table: TableDefinition,
     constraints: Constraints,
     rows: Iterable[bytes],
-    missing: Mapping[str, Iterable[int]],
+    orphans: Iterable[int],
     on_conflict: OnConflict,
     tick: Callable[[], None],
 ) -> Violations:
     """Also rows whose key stands in the file again. Only rows with nothing else wrong compete for a value.
 
-    `rows`: in normal form; those with a reference that is in `missing` are left out. `tick`: called now and then.
+    `rows`: in normal form; those of the lines `orphans` are left out. `tick`: called now and then.
     """
     stage = _Stage(conn, table, constraints)
     stage.fill(rows, tick)
-    for column, values in missing.items():
-        stage.remove(column, list(values))
-    if on_conflict != "update":
+    stage.remove(orphans)
+    if on_conflict != "update" and not table.generated:
         stage.mark_existing()
     found = Violations(conn, tick)
     stage.find_faults(found)
@@ -94,21 +96,30 @@ def find_violations(
     return found
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Rows with the same key, or the same value in a unique index, by its name. `words`: the key, for people."""
+
+    index: str | None
+    first: int
+    words: str
+
+
 def _losers(stage: "_Stage", last_wins: bool) -> Iterator[tuple[int, Fault]]:
     """Each row competes for its key and for its unique values at once, so that the winner that is named is loaded."""
-    wanted = dict[int, list[tuple[UniqueIndex | None, int]]]()
-    for index in (None, *stage.constraints.unique):
+    wanted = dict[int, list[_Group]]()
+    for index in (*([] if stage.table.generated else [None]), *stage.constraints.unique):
         for line, group in stage.repeated(index):
-            wanted.setdefault(line, []).append((index, group))
-    taken = dict[tuple[UniqueIndex | None, int], int]()
+            wanted.setdefault(line, []).append(group)
+    taken = dict[_Group, int]()
     for line in sorted(wanted, reverse=last_wins):
-        lost = next((value for value in wanted[line] if value in taken), None)
+        lost = next((group for group in wanted[line] if group in taken), None)
         if lost is None:
             taken.update(dict.fromkeys(wanted[line], line))
-        elif lost[0] is None:
-            yield line, duplicate_in_file(stage.table, lost[1], taken[lost])
+        elif lost.index is None:
+            yield line, duplicate_words(lost.words, taken[lost])
         else:
-            yield line, not_unique(lost[0].name, f"line {taken[lost]} of the file, which was taken instead")
+            yield line, not_unique(lost.index, f"line {taken[lost]} of the file, which was taken instead")
 
 
 # --- the file in MySQL -----------------------------------------------------------------------------------------------
@@ -117,24 +128,26 @@ def _losers(stage: "_Stage", last_wins: bool) -> Iterator[tuple[int, Fault]]:
 class _Stage:
     """A file's rows in a temporary table, with the columns that constraints are about."""
 
-    def __init__(self, conn: Connection, table: Table, constraints: Constraints) -> None:
+    def __init__(self, conn: Connection, table: TableDefinition, constraints: Constraints) -> None:
         self.conn = conn
         self.table = table
         self.constraints = constraints
-        needed = {table.key, *(column.name for column in table.references)}
+        needed = set() if table.generated else set(table.key)
+        needed.update(*(reference.columns for reference in table.references))
         needed.update(*(key.columns for key in constraints.foreign_keys))
         needed.update(*(index.columns for index in constraints.unique))
         needed.update(*(check.columns for check in constraints.checks))
         self._columns = [name for name in table.names if name in needed]
-        types = [f"`{name}` {constraints.types[name]} NOT NULL" for name in self._columns]
+        types = [f"`{name}` {constraints.types[name]} NULL" for name in self._columns]
         prefixes = [column for index in constraints.unique for column in self._prefix_columns(index)]
         for name in ("rowferry_file", "rowferry_existing"):
             mysql.run(conn, f"DROP TEMPORARY TABLE IF EXISTS {name}")
-        definition = ", ".join([*types, *prefixes, f"KEY (`{table.key}`)"])
+        own = [] if table.generated else [f"KEY ({', '.join(f'`{name}`' for name in table.key)})"]
+        definition = ", ".join([*types, *prefixes, *own])
         mysql.run(
             conn,
-            "CREATE TEMPORARY TABLE rowferry_file (_line BIGINT UNSIGNED NOT NULL PRIMARY KEY,"
-            f" _written BOOLEAN NOT NULL DEFAULT TRUE, {definition}) ENGINE = InnoDB",
+            "CREATE TEMPORARY TABLE rowferry_file (rowferry_line BIGINT UNSIGNED NOT NULL PRIMARY KEY,"
+            f" rowferry_written BOOLEAN NOT NULL DEFAULT TRUE, {definition}) ENGINE = InnoDB",
         )
 
     def _prefix_columns(self, index: UniqueIndex) -> Iterator[str]:
@@ -146,45 +159,48 @@ class _Stage:
                 yield f"{own} VARCHAR({prefix}){mark}{charset} AS (LEFT(`{name}`, {prefix})) STORED"
 
     def _value(self, index: UniqueIndex, name: str, prefix: int | None) -> str:
-        place = f"_{self.constraints.unique.index(index)}_{self.table.names.index(name)}"
+        place = f"rowferry_{self.constraints.unique.index(index)}_{self.table.names.index(name)}"
         return f"`{place}`" if prefix else f"`{name}`"
 
     def _values(self, index: UniqueIndex | None) -> list[str]:
         if index is None:
-            return [f"`{self.table.key}`"]
+            return [f"`{name}`" for name in self.table.key]
         return [self._value(index, *column) for column in zip(index.columns, index.prefixes, strict=True)]
 
     def fill(self, rows: Iterable[bytes], tick: Callable[[], None]) -> None:
-        names = [name if name in self._columns else f"@{name}" for name in self.table.names]
+        names = [
+            name if name in self._columns else f"@{name}"
+            for name in (column.name for column in self.table.file_columns)
+        ]
         rest = iter(rows)
         while part := list(islice(rest, _ROWS_AT_ONCE)):
             tick()
             with tempfile.NamedTemporaryFile(prefix="rowferry-", suffix=".tsv") as fp:
                 fp.writelines(part)
                 fp.flush()
-                if mysql.load_local(self.conn, fp.name, "rowferry_file", ("_line", *names)) != (len(part), 0):
+                if mysql.load_local(self.conn, fp.name, "rowferry_file", ("rowferry_line", *names)) != (len(part), 0):
                     raise BooksDoNotBalance(f"not all rows went into the staging table of {self.table.name}")
 
-    def remove(self, column: str, values: Sequence[int]) -> None:
-        for begin in range(0, len(values), _AT_ONCE):
-            part = values[begin : begin + _AT_ONCE]
+    def remove(self, lines: Iterable[int]) -> None:
+        rest = iter(lines)
+        while part := list(islice(rest, _AT_ONCE)):
             marks = ", ".join(["%s"] * len(part))
-            mysql.run(self.conn, f"DELETE FROM rowferry_file WHERE `{column}` IN ({marks})", part)
+            mysql.run(self.conn, f"DELETE FROM rowferry_file WHERE rowferry_line IN ({marks})", part)
 
     def mark_existing(self) -> None:
         """Rows whose key is in the table are not written: they break nothing and take no value."""
-        key = self.table.key
         mysql.run(
             self.conn, "CREATE TEMPORARY TABLE rowferry_existing (line BIGINT UNSIGNED PRIMARY KEY) ENGINE = InnoDB"
         )
         mysql.run(
             self.conn,
-            f"INSERT INTO rowferry_existing SELECT s._line FROM rowferry_file s"
-            f" STRAIGHT_JOIN `{self.table.name}` t ON t.`{key}` = s.`{key}`",
+            f"INSERT INTO rowferry_existing SELECT s.rowferry_line FROM rowferry_file s"
+            f" STRAIGHT_JOIN `{self.table.name}` t ON {same_key(self.table, 't', 's')}",
         )
         mysql.run(
             self.conn,
-            "UPDATE rowferry_existing e STRAIGHT_JOIN rowferry_file s ON s._line = e.line SET s._written = FALSE",
+            "UPDATE rowferry_existing e STRAIGHT_JOIN rowferry_file s ON s.rowferry_line = e.line"
+            " SET s.rowferry_written = FALSE",
         )
 
     # --- faults
@@ -194,12 +210,14 @@ class _Stage:
             self._find_without_parent(key, found)
         for check in self.constraints.checks:
             clause = check.clause.replace("%", "%%")
-            found.add_found(breaks("rule", check.name), "''", f"WHERE s._written AND NOT {clause}")
+            found.add_found(breaks("rule", check.name), "''", f"WHERE s.rowferry_written AND NOT {clause}")
         for index in self.constraints.unique:
             self._find_taken(index, found)
 
     def remove_faulty(self) -> None:
-        mysql.run(self.conn, "DELETE s FROM rowferry_faults f STRAIGHT_JOIN rowferry_file s ON s._line = f.line")
+        mysql.run(
+            self.conn, "DELETE s FROM rowferry_faults f STRAIGHT_JOIN rowferry_file s ON s.rowferry_line = f.line"
+        )
 
     def _find_without_parent(self, key: ForeignKey, found: Violations) -> None:
         (column,), (parent_column,) = key.columns, key.parent_columns
@@ -208,7 +226,7 @@ class _Stage:
             fault,
             f"s.`{column}`",
             f"LEFT JOIN {sql_name(key.parent)} p ON p.`{parent_column}` = s.`{column}`"
-            f" WHERE s._written AND p.`{parent_column}` IS NULL",
+            f" WHERE s.rowferry_written AND p.`{parent_column}` IS NULL",
         )
 
     def _find_taken(self, index: UniqueIndex, found: Violations) -> None:
@@ -225,20 +243,22 @@ class _Stage:
             self._find_matching(index, f"{' AND '.join(alike)} WHERE NOT ({short})", found)
 
     def _find_matching(self, index: UniqueIndex, condition: str, found: Violations) -> None:
-        key = self.table.key
+        other = "TRUE" if self.table.generated else f"NOT ({same_key(self.table, 't', 's')})"
         found.add_found(
-            not_unique(index.name, f"{key} {VALUE} in {self.table.name}"),
-            f"t.`{key}`",
-            f"STRAIGHT_JOIN `{self.table.name}` t ON {condition} AND s._written AND t.`{key}` <> s.`{key}`",
+            not_unique(index.name, f"{VALUE} in {self.table.name}"),
+            key_words_sql(self.table, "t"),
+            f"STRAIGHT_JOIN `{self.table.name}` t ON {condition} AND s.rowferry_written AND {other}",
         )
 
-    def repeated(self, index: UniqueIndex | None) -> Iterator[tuple[int, int]]:
-        """Lines that share their key or unique value with others. Beside each: the key, or the first of those lines."""
-        among, value = ("TRUE", f"`{self.table.key}`") if index is None else ("_written", "MIN(_line) OVER same")
-        values = ", ".join(self._values(index))
+    def repeated(self, index: UniqueIndex | None) -> Iterator[tuple[int, "_Group"]]:
+        """Lines that share their key or unique value with others."""
+        values = self._values(index)
+        among = "TRUE" if index is None else " AND ".join(["rowferry_written", *(f"{v} IS NOT NULL" for v in values)])
+        words = key_words_sql(self.table, "f") if index is None else "''"
         found = mysql.rows(
             self.conn,
-            f"SELECT line, first FROM (SELECT _line AS line, {value} AS first, COUNT(*) OVER same AS n"
-            f" FROM rowferry_file WHERE {among} WINDOW same AS (PARTITION BY {values})) grouped WHERE n > 1",
+            f"SELECT line, first, words FROM (SELECT rowferry_line AS line, MIN(rowferry_line) OVER same AS first,"
+            f" {words} AS words, COUNT(*) OVER same AS n FROM rowferry_file f WHERE {among}"
+            f" WINDOW same AS (PARTITION BY {', '.join(values)})) grouped WHERE n > 1",
         )
-        yield from ((row["line"], row["first"]) for row in found)
+        yield from ((row["line"], _Group(index.name if index else None, row["first"], row["words"])) for row in found)

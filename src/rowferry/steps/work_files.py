@@ -4,19 +4,19 @@ input.csv                  the run's own copy of the uploaded version, inflated 
 batches-<attempt>.jsonl    Plan's manifest, a line for each batch; the run's row names the one that holds
 valid/<batch>.json         what Validate found in a batch (`Stats`), written once: it names the attempt that holds
 valid/<batch>-<attempt>.tsv     its accepted rows in normal form, in the order of their keys
-valid/<batch>-<attempt>.keys    its keys, sorted, as 4-byte integers
+valid/<batch>-<attempt>.keys    its keys' tokens (declare.key) and their lines, sorted, all of one length
+valid/<batch>-<attempt>.refs    what its rows refer to, sorted: the reference's number, and the fields with tabs between
 valid/<batch>-<attempt>.jsonl   its rejects
 verdicts/<attempt>/…       Reconcile's rejects of a batch; the run's row names the attempt that holds
 loaded/<batch>-<attempt>…  rejects found while loading; the batch's ledger row names the attempt that holds
 report.json                the run in figures
 
-Earlier releases wrote `batches.jsonl` and `valid/<batch>.*` without an attempt; those are still read.
+Earlier releases wrote `batches.jsonl` and `valid/<batch>.*` without an attempt, keys as whole numbers, and references
+in the `Stats`; those are still read.
 """
 
 import json
-import sys
 import uuid
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -24,8 +24,10 @@ from pydantic import TypeAdapter
 
 from rowferry.csvfile.records import Dialect, records
 from rowferry.csvfile.split import BATCH, Batch
-from rowferry.declare.table import Table
-from rowferry.errors import SchemaDiffers
+from rowferry.declare.definition import TableDefinition
+from rowferry.declare.key import encoded_integer
+from rowferry.errors import NotFound, SchemaDiffers
+from rowferry.steps.normal_rows import RowReader
 from rowferry.storage.s3 import Bucket
 from rowferry.validate.verdict import REJECT, Reject, arrangement
 
@@ -34,24 +36,34 @@ from rowferry.validate.verdict import REJECT, Reject, arrangement
 class Stats:
     """What Validate found in a batch.
 
-    `low` and `high`: the least and the greatest key, None without a valid row. `repeats`: a key stands in it twice.
-    `references`: by the reference's column, its distinct values, sorted. `attempt`: whose rows, keys and rejects these
-    are. `declared`: the table's columns at that time. Both are empty in what earlier releases wrote.
+    `low` and `high`: the least and the greatest key (`declare.key.encoder`) as hexadecimal digits, None without a valid
+    row, and where MySQL makes the keys. `repeats`: a key stands in it twice. `attempt`: whose rows, keys and rejects
+    these are. `declared`: the table's columns at that time. Both are empty in what earlier releases wrote.
+    `references` is of earlier releases, whose keys and references were whole numbers: by the reference's column, its
+    distinct values. None: keys and references are in files of their own.
     """
 
     read: int
     valid: int
     rejected: int
-    low: int | None
-    high: int | None
+    low: str | None
+    high: str | None
     repeats: bool
-    references: Mapping[str, Sequence[int]]
+    references: Mapping[str, Sequence[int]] | None = None
     attempt: str = ""
     declared: str = ""
 
 
 class DeclarationChanged(SchemaDiffers):
     """The table's class has other columns than when the run's rows were validated."""
+
+
+def _stats(text: bytes) -> Stats:
+    found = json.loads(text)
+    for end in ("low", "high"):
+        if isinstance(found[end], int):
+            found[end] = encoded_integer(found[end]).hex()
+    return _STATS.validate_python(found)
 
 
 _STATS = TypeAdapter(Stats)
@@ -90,6 +102,9 @@ class RunFiles:
     def keys_key(self, batch: int, attempt: str) -> str:
         return f"{self._valid(batch, attempt)}.keys"
 
+    def references_key(self, batch: int, attempt: str) -> str:
+        return f"{self._valid(batch, attempt)}.refs"
+
     def rejects_key(self, batch: int, attempt: str) -> str:
         return f"{self._valid(batch, attempt)}.jsonl"
 
@@ -111,12 +126,12 @@ class RunFiles:
         """Writes what Validate found in a batch, or finds that it was written: False, and what was written holds."""
         return self.bucket.write_once(self.stats_key(batch), json.dumps(asdict(stats), sort_keys=True).encode())
 
-    def stats(self, batch: int, table: Table) -> Stats:
+    def stats(self, batch: int, table: TableDefinition) -> Stats:
         """What holds for a batch.
 
         Raises: DeclarationChanged where its rows have other columns than the table's class now; NotFound.
         """
-        stats = _STATS.validate_json(self.bucket.read_all(self.stats_key(batch)))
+        stats = _stats(self.bucket.read_all(self.stats_key(batch)))
         if stats.declared not in ("", table.declaration):
             raise DeclarationChanged(
                 f"the rows of this run were validated when {table.name} was declared as ({stats.declared}), and now it"
@@ -133,13 +148,40 @@ class RunFiles:
             for line in fp:
                 yield REJECT.validate_json(line)
 
-    def write_keys(self, batch: int, attempt: str, keys: Sequence[int]) -> None:
-        self.bucket.write(self.keys_key(batch, attempt), _little_endian(array("I", keys)).tobytes())
+    def rows(self, batch: int, stats: Stats) -> Iterator[bytes]:
+        """The batch's valid rows in normal form."""
+        if stats.valid:
+            with self.bucket.read(self.rows_key(batch, stats.attempt)) as fp:
+                yield from fp
 
-    def keys(self, batch: int, attempt: str) -> "array[int]":
-        found = array("I")
-        found.frombytes(self.bucket.read_all(self.keys_key(batch, attempt)))
-        return _little_endian(found)
+    def key_records(self, batch: int, stats: Stats, reader: RowReader) -> bytes:
+        """`RowReader.key_records` of the batch's valid rows."""
+        if stats.low is None:
+            return b""
+        if stats.references is None:
+            return self.bucket.read_all(self.keys_key(batch, stats.attempt))
+        columns = reader.columns(self.bucket.read_all(self.rows_key(batch, stats.attempt)))
+        return reader.key_records(columns[0], reader.encoded_keys(columns))
+
+    def write_references(self, batch: int, attempt: str, references: Sequence[Sequence[bytes]]) -> None:
+        lines = [b"%d\t%b\n" % (number, value) for number, values in enumerate(references) for value in values]
+        if lines:
+            self.bucket.write(self.references_key(batch, attempt), b"".join(lines))
+
+    def references(self, batch: int, stats: Stats, table: TableDefinition) -> list[list[bytes]]:
+        """By the table's references, what the batch's valid rows refer to: each once, its fields with tabs between."""
+        found: list[list[bytes]] = [[] for _ in table.references]
+        if stats.references is not None:
+            return [[b"%d" % value for value in stats.references[of.columns[0]]] for of in table.references]
+        if stats.valid and found:
+            try:
+                text = self.bucket.read_all(self.references_key(batch, stats.attempt))
+            except NotFound:  # no row refers to anything
+                return found
+            for line in text.split(b"\n")[:-1]:
+                number, _, value = line.partition(b"\t")
+                found[int(number)].append(value)
+        return found
 
 
 def verdict_key(prefix: str, batch: int) -> str:
@@ -147,14 +189,8 @@ def verdict_key(prefix: str, batch: int) -> str:
     return f"{prefix}{batch:06}.jsonl"
 
 
-def _little_endian(column: "array[int]") -> "array[int]":
-    if sys.byteorder == "big":
-        column.byteswap()
-    return column
-
-
 def given_records(
-    files: RunFiles, dialect: Dialect, batch: Batch, table: Table
+    files: RunFiles, dialect: Dialect, batch: Batch, table: TableDefinition
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
     """A batch's records as they were uploaded: line, and the table's own columns in the table's order."""
     arrange = arrangement(table, dialect)

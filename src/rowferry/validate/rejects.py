@@ -1,26 +1,39 @@
 """Codes and words of faults that only the whole file or the database shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from rowferry.declare.table import Table
+from rowferry.declare import key
+from rowferry.declare.definition import Reference, TableDefinition
 from rowferry.validate.verdict import Fault
 
-
-def no_parent(table: Table, lost: Mapping[str, int]) -> Sequence[Fault]:
-    """Of a row whose parents are not there; `lost`: by the reference's column, the value."""
-    parents = {column.name: column.parent for column in table.references}
-    return [("no_parent", f"{name} {value} is not in {parents[name]}") for name, value in lost.items()]
+Fields = Sequence[bytes]
+"""Some columns of a row, in normal form."""
 
 
-def duplicate_in_file(table: Table, key: int, winner: int) -> Fault:
+def no_parent(table: TableDefinition, reference: Reference, fields: Fields) -> Fault:
+    """Of a row whose parent is not there; `fields`: what it refers to."""
+    columns = [table.column(name) for name in reference.columns]
+    return "no_parent", f"{key.words(columns, fields)} is not in {reference.parent}"
+
+
+def key_words(table: TableDefinition, fields: Fields) -> str:
+    """A row's key for people."""
+    return key.words([table.column(name) for name in table.key], fields)
+
+
+def duplicate_in_file(table: TableDefinition, fields: Fields, winner: int) -> Fault:
     """Of a row whose key stands in the file again, on the line that wins."""
-    words = f"{table.key} {key} stands in the file again on line {winner}, which was taken instead"
-    return "duplicate_in_file", words
+    return duplicate_words(key_words(table, fields), winner)
 
 
-def key_exists(table: Table, key: int) -> Fault:
+def duplicate_words(words: str, winner: int) -> Fault:
+    """`duplicate_in_file` of a key that is in words already."""
+    return "duplicate_in_file", f"{words} stands in the file again on line {winner}, which was taken instead"
+
+
+def key_exists(table: TableDefinition, fields: Fields) -> Fault:
     """Of a row whose key is in the table with other values, where such rows are not taken."""
-    return "key_exists", f"{table.key} {key} is already in {table.name} with other values"
+    return "key_exists", f"{key_words(table, fields)} is already in {table.name} with other values"
 
 
 def not_unique(index: str, other: str) -> Fault:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rowferry.csvfile.records import CHUNK_BYTES, CHUNK_RECORDS, Dialect, Record, plain_rows, records
 from rowferry.csvfile.split import find_dialect
-from rowferry.declare.table import Table
+from rowferry.declare.definition import TableDefinition
 from rowferry.declare.types import VERDICT
 from rowferry.errors import BadRequest, TooLarge
 
@@ -43,7 +43,7 @@ class Validated:
     `given`: fields as they came, in the table's order; `values`: the same as Python values.
     """
 
-    table: Table
+    table: TableDefinition
     lines: Sequence[int]
     given: Sequence[Sequence[str]]
     values: Sequence[Sequence[Any]]
@@ -74,7 +74,7 @@ class Validated:
             }
 
 
-def validate(table: Table, text: str, dialect: Dialect, first_line: int = 1) -> Validated:
+def validate(table: TableDefinition, text: str, dialect: Dialect, first_line: int = 1) -> Validated:
     """Judges whole records of CSV text without a header; `first_line` is the text's first line in its file.
 
     Raises: TooLarge above 1,000 records; BadRequest where the columns don't fit or the text is no CSV.
@@ -99,7 +99,7 @@ def validate(table: Table, text: str, dialect: Dialect, first_line: int = 1) -> 
     return _judge(table, lines, given, misshapen)
 
 
-def validate_bytes(table: Table, body: bytes, dialect: Dialect | None, first_line: int = 1) -> Validated:
+def validate_bytes(table: TableDefinition, body: bytes, dialect: Dialect | None, first_line: int = 1) -> Validated:
     """`validate` for bytes as they came; without a dialect they are a whole file, with or without BOM and header.
 
     Raises: TooLarge, BadRequest; Refused for a header that does not fit.
@@ -117,7 +117,7 @@ def validate_bytes(table: Table, body: bytes, dialect: Dialect | None, first_lin
     return validate(table, text.encode()[found.bytes :].decode(), found.dialect, first_line + found.lines)
 
 
-def arrangement(table: Table, dialect: Dialect) -> Callable[[Sequence[str]], tuple[str, ...]]:
+def arrangement(table: TableDefinition, dialect: Dialect) -> Callable[[Sequence[str]], tuple[str, ...]]:
     """A function that puts a record's fields into the table's order and leaves `_` columns out.
 
     Raises: BadRequest where the dialect's columns are not the table's.
@@ -137,7 +137,7 @@ def _cap(count: int) -> None:
 
 
 def _judge(
-    table: Table, lines: Sequence[int], given: Sequence[tuple[str, ...]], misshapen: Sequence[Reject]
+    table: TableDefinition, lines: Sequence[int], given: Sequence[tuple[str, ...]], misshapen: Sequence[Reject]
 ) -> Validated:
     try:
         return Validated(table, lines, given, table.rows.validate_python(given), misshapen)
@@ -164,7 +164,7 @@ def _misshapen(record: Record, width: int) -> Reject:
     return Reject(record.line, ("field_count",), f"line {record.line}: {words}", raw=record.raw)
 
 
-def _faults(table: Table, error: ValidationError) -> dict[int, list[Fault]]:
+def _faults(table: TableDefinition, error: ValidationError) -> dict[int, list[Fault]]:
     """By the row's place: each fault's code and its words, in the order of the columns."""
     found: dict[int, list[Fault]] = {}
     for fault in error.errors(include_url=False, include_context=False, include_input=False):

@@ -29,7 +29,8 @@ from rowferry.backup import export, retention
 from rowferry.backup.retention import Retention
 from rowferry.config import Settings
 from rowferry.declare.catalog import table_named
-from rowferry.declare.table import Id, Table
+from rowferry.declare.definition import TableDefinition
+from rowferry.declare.table import Id
 from rowferry.declare.types import Decimal, Integer, Kind, Text, Timestamp
 from rowferry.errors import BackupDamaged, Busy, NotFound, OutOfTime, RowferryError, SchemaDiffers, UnknownTable
 from rowferry.ledger import jobs
@@ -292,12 +293,12 @@ def let(writer: threading.Thread, moments: Sequence[object], more: int) -> None:
         time.sleep(0.001)
 
 
-def change(conn: Connection, table: Table, what: str, key: int, row: Sequence[object]) -> None:
+def change(conn: Connection, table: TableDefinition, what: str, key: int, row: Sequence[object]) -> None:
     if what == "insert":
         marks = ", ".join(["%s"] * len(table.columns))
         mysql.run(conn, f"REPLACE INTO {table.name} VALUES ({marks})", (key, *row))
     elif what == "update":
-        values = ", ".join(f"{name} = %s" for name in table.names if name != table.key)
+        values = ", ".join(f"{name} = %s" for name in table.names if name not in table.key)
         mysql.run(conn, f"UPDATE {table.name} SET {values} WHERE id >= %s", (*row, key))
     elif what == "delete":
         mysql.run(conn, f"DELETE FROM {table.name} WHERE id >= %s", (key,))

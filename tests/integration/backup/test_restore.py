@@ -26,7 +26,7 @@ from rowferry.backup.service import carry_out_backup, carry_out_restore
 from rowferry.backup.staging import RANGE_ROWS
 from rowferry.config import Settings
 from rowferry.declare.catalog import table_named
-from rowferry.declare.table import Table
+from rowferry.declare.definition import TableDefinition
 from rowferry.errors import (
     BackupDamaged,
     BadRequest,
@@ -251,7 +251,7 @@ def test_an_order_that_makes_no_sense_is_refused(order: dict[str, Any]) -> None:
 # --- columns that have changed ---------------------------------------------------------------------------------------
 
 
-def narrowed(table: Table) -> Table:
+def narrowed(table: TableDefinition) -> TableDefinition:
     """As it was declared before it had names."""
     return dataclasses.replace(table, columns=tuple(column for column in table.columns if column.name != "name"))
 

@@ -4,7 +4,8 @@ import pytest
 from pydantic import BaseModel
 
 from rowferry.declare.catalog import TABLES, table_named, table_of_path
-from rowferry.declare.table import Column, Id, Key, References, read_models
+from rowferry.declare.definition import Column, Reference
+from rowferry.declare.table import Id, Key, References, read_models
 from rowferry.declare.types import Decimal, Integer, Text, Timestamp
 from rowferry.errors import UnknownTable
 
@@ -33,11 +34,11 @@ def test_adding_a_table_is_adding_a_class() -> None:
     orders = read_models([Shop, Order])["orders"]
     assert orders.columns == (
         Column("at", Timestamp()),
-        Column("shop_id", Integer(minimum=1), "shops"),
+        Column("shop_id", Integer(minimum=1)),
         Column("id", Integer(minimum=1)),
     )
-    assert (orders.key, orders.key_index) == ("id", 2)
-    assert [column.name for column in orders.references] == ["shop_id"]
+    assert orders.key == ("id",)
+    assert orders.references == (Reference(("shop_id",), "shops", ("id",)),)
     ((moment, shop, key),) = orders.rows.validate_python([("2021-07-27T16:02:08Z", "7", "1")])
     assert (moment.year, shop, key) == (2021, 7, 1)
 
