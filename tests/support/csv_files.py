@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from rowferry.csvfile.records import DELIMITERS
+from rowferry.csvfile.dialect import DELIMITERS
 
 Line = tuple[int, list[str]]
 """A record: the line it begins on, and its fields."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rowferry.config import OnConflict
-from rowferry.csvfile.records import Dialect
+from rowferry.csvfile.dialect import Dialect
 from rowferry.csvfile.split import Batch
 from rowferry.declare import constraints
 from rowferry.declare.catalog import TABLES, table_named
@@ -20,8 +20,9 @@ from rowferry.ledger import Run
 from rowferry.steps.work_files import RunFiles, given_records
 from rowferry.storage import mysql
 from rowferry.storage.mysql import BreaksConstraint, Connection
+from rowferry.validate.reading import Fault
 from rowferry.validate.rejects import breaks, key_exists, no_parent, not_unique
-from rowferry.validate.verdict import Fault, Reject, rejected
+from rowferry.validate.verdict import Reject, rejected
 
 
 @dataclass(frozen=True)
@@ -175,9 +176,10 @@ class MergeLoad:
 
     def _insert(self, key: int | None) -> int:
         names = ", ".join(f"`{name}`" for name in self._table.names)
+        staged = ", ".join(f"s.`{name}`" for name in self._table.names)
         return mysql.run(
             self._conn,
-            f"INSERT INTO `{self._table.name}` ({names}) SELECT {names} FROM rowferry_stage s"
+            f"INSERT INTO `{self._table.name}` ({names}) SELECT {staged} FROM rowferry_stage s"
             f" JOIN rowferry_class c ON c.k = s.`{self._table.key}` WHERE c.class = 'new'{_one(key)} ORDER BY c.k",
         )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from rowferry import ledger
-from rowferry.csvfile.records import Dialect
+from rowferry.csvfile.dialect import Dialect
 from rowferry.csvfile.split import Batch
 from rowferry.declare import constraints
 from rowferry.declare.catalog import TABLES, table_named
@@ -27,8 +27,9 @@ from rowferry.steps.work_files import RunFiles, Stats, given_records, verdict_ke
 from rowferry.storage import mysql
 from rowferry.storage.mysql import Connection
 from rowferry.storage.s3 import Bucket
+from rowferry.validate.reading import Fault
 from rowferry.validate.rejects import duplicate_in_file, key_exists, no_parent
-from rowferry.validate.verdict import Fault, Reject, rejected
+from rowferry.validate.verdict import Reject, rejected
 
 _KEYS_AT_ONCE = 500_000
 

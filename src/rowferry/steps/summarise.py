@@ -18,17 +18,18 @@ from typing import Any
 from rowferry import ledger
 from rowferry.csvfile.records import CHUNK_BYTES
 from rowferry.csvfile.split import Batch
+from rowferry.csvfile.wanted import CSV_FORMAT
 from rowferry.declare.catalog import table_named
 from rowferry.declare.table import Table
 from rowferry.declare.types import Text
 from rowferry.errors import BooksDoNotBalance, NotFound
 from rowferry.ledger import LedgerRow, Run, Totals, Would
-from rowferry.steps.work_files import RunFiles, verdict_key
+from rowferry.steps.work_files import REJECT_COLUMNS, RunFiles, verdict_key
 from rowferry.storage.mysql import Connection
-from rowferry.storage.s3 import Bucket, Version
+from rowferry.storage.s3 import Bucket, Version, in_parallel
+from rowferry.validate.reading import SEEN
 from rowferry.validate.verdict import Reject
 
-REJECT_COLUMNS = ("_line", "_codes", "_message", "_raw")
 DUPLICATE = "duplicate_in_file"
 TO_VIEW = "-to-view"
 RUN_MARK = "rowferry-run"
@@ -72,11 +73,20 @@ def _end(conn: Connection, files: RunFiles, run: Run) -> Report:
         rejects = _merge_rejects(files, run, partial(_all, conn, files, run, batches, rows), totals)
     status, place = _outcome(run)
     moved_to = place if place == run.key else move(files.bucket, run, files.input, place)
-    report = _report(run, status, moved_to, totals, rejects) | _would(run, rows)
+    report = _report(run, status, moved_to, totals, rejects) | _would(run, rows) | _what_was_seen(files, run, rows)
     if place.startswith("errors/"):
         files.bucket.write(f"{place.rpartition('/')[0]}/reason.json", _as_json(_reason(run, report)))
     files.bucket.write(files.report, _as_json(report))
     return report
+
+
+def _what_was_seen(files: RunFiles, run: Run, rows: Sequence[LedgerRow]) -> Report:
+    """What was left out as it carries no data, and what was seen and left alone, by what it is."""
+    counts = Counter[str](run.dialect.left_out if run.dialect else {})
+    for found in in_parallel(files.counts, [row.batch for row in rows]):
+        counts.update(found)
+    seen = {name: counts.pop(name) for name in SEEN if name in counts}
+    return {"left_out": dict(sorted(counts.items())), "seen": seen}
 
 
 def _would(run: Run, rows: Sequence[LedgerRow]) -> Report:
@@ -144,9 +154,14 @@ def _merge_rejects(files: RunFiles, run: Run, found: Callable[[], Iterator[Rejec
     for name in sorted(names):
         kind = name.removesuffix(TO_VIEW)
         mine = (reject for reject in found() if _kind(reject) == kind)
-        merged.keys[name] = f"{_errors_folder(run)}/{name}.csv"
+        merged.keys[name] = f"{_errors_folder(run)}/{_file_name(run, name)}"
         files.bucket.write_stream(merged.keys[name], reject_csv(table, mine, name != kind))
     return merged
+
+
+def _file_name(run: Run, name: str) -> str:
+    """Rejects are called so that they can be uploaded as they are; the other files are not to be uploaded."""
+    return f"{run.table}-rejects.csv" if name == "rejects" else f"{name}.csv"
 
 
 def _kind(reject: Reject) -> str:
@@ -187,6 +202,7 @@ def reject_csv(table: Table, rejects: Iterator[Reject], to_view: bool = False) -
     `to_view`: not to be uploaded, but safe in a spreadsheet: an apostrophe before what it would take for a formula.
     """
     text = io.StringIO()
+    text.write("\ufeff")  # or spreadsheets take the file for another encoding
     writer = csv.writer(text)  # its CRLF also makes it quote a lone CR
     writer.writerow((*table.names, *REJECT_COLUMNS))
     for reject in rejects:
@@ -252,7 +268,8 @@ def _ending(run: Run) -> tuple[str, str]:
 def _errors_folder(run: Run) -> str:
     folder = f"errors/{run.path.removesuffix('.gz').removesuffix('.csv')}/{run.id}"
     short = f"errors/{run.table or 'unknown'}/{run.id}"
-    return folder if len(f"{folder}/duplicates{TO_VIEW}.csv".encode()) <= KEY_BYTES else short
+    longest = max(f"{run.table}-rejects.csv", f"duplicates{TO_VIEW}.csv", key=len)
+    return folder if len(f"{folder}/{longest}".encode()) <= KEY_BYTES else short
 
 
 def _within_s3(key: str, short: str, run: Run) -> str:
@@ -320,6 +337,7 @@ def _report(run: Run, status: str, moved_to: str | None, totals: Totals, rejects
         "moved_to": moved_to,
         "delimiter": dialect.delimiter if dialect else None,
         "header": bool(dialect.columns) if dialect else None,
+        "format": _format(run),
         "on_conflict": run.options.on_conflict,
         "batches": run.batches or 0,
         "started_at": run.started_at.isoformat(timespec="milliseconds"),
@@ -327,6 +345,14 @@ def _report(run: Run, status: str, moved_to: str | None, totals: Totals, rejects
         "seconds": round((now - run.started_at).total_seconds(), 3),
         "execution_arn": run.execution,
     }
+
+
+def _format(run: Run) -> Report | None:
+    """The format that the file was read with."""
+    if run.dialect is None:
+        return None
+    given: Report = CSV_FORMAT.dump_python(run.dialect.format, mode="json")
+    return given | {"delimiter": run.dialect.delimiter, "header": bool(run.dialect.columns)}
 
 
 def _reason(run: Run, report: Report) -> Report:

@@ -15,8 +15,8 @@ from rowferry.declare.table import Table
 from rowferry.errors import BooksDoNotBalance
 from rowferry.storage import mysql
 from rowferry.storage.mysql import Connection
+from rowferry.validate.reading import Fault
 from rowferry.validate.rejects import breaks, duplicate_in_file, not_unique
-from rowferry.validate.verdict import Fault
 
 _ROWS_AT_ONCE = 50_000
 _AT_ONCE = 1_000

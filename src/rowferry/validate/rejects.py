@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from rowferry.declare.table import Table
-from rowferry.validate.verdict import Fault
+from rowferry.validate.reading import Fault
 
 
 def no_parent(table: Table, lost: Mapping[str, int]) -> Sequence[Fault]:
