@@ -43,10 +43,10 @@ def decoded(blocks: Iterable[bytes], encoding: str) -> Iterator[str]:
     except UnicodeDecodeError as error:
         wrong = error.object[error.start : error.start + 1]
         where = at.behind(last[: error.start])
-        words = (
-            f"line {where.line}: byte 0x{wrong.hex().upper()}, about byte {where.byte} of the file, is not {encoding}"
-        )
-        raise Refused("not_utf8", f"{words}; declare the encoding that the file has, or save it as UTF-8") from None
+        words = f"line {where.line}: byte 0x{wrong.hex().upper()}, about byte {where.byte} of the file"
+        raise Refused(
+            "not_utf8", f"{words}, is not {encoding}; declare the encoding that the file has, or save it as UTF-8"
+        ) from None
 
 
 def requoted(texts: Iterable[str], given: CsvFormat, delimiter: str) -> Iterator[bytes]:

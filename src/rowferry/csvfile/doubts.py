@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rowferry.csvfile.dialect import IGNORED, Shape, is_text
 from rowferry.csvfile.quoting import MARK
@@ -10,6 +10,10 @@ from rowferry.declare.types import shown
 from rowferry.errors import Refused
 
 _ENDS_IN_BACKSLASH = re.compile(rb"(?:^|[^\\])(?:\\\\)*\\\r?$")
+
+
+Line = tuple[int, bytes]
+"""A line's number, and the line without its line feed."""
 
 
 class Doubts:
@@ -39,23 +43,28 @@ class Doubts:
             line = text[found.start() + 1 : text.find(b"\n", found.start() + 1)]
             self._look_for_header(line, first_line + text.count(b"\n", 0, found.start()))
 
-    def look_at_record(self, lines: Sequence[bytes], first_line: int) -> None:
-        """Of one record, its lines without their line feeds.
+    def look_at_record(self, lines: Sequence[Line]) -> None:
+        """Of one record, its first line, its last, and those between them that have a delimiter.
 
         Raises: Refused.
         """
-        if len(lines) == 1:
-            self.look_at_lines(lines[0] + b"\n", first_line)
+        first_line, last = lines[0][0], lines[-1]
+        if len(lines) > 1:
+            self._look_for_rows(lines)
         else:
-            self._look_for_rows(lines, first_line)
-        if self._escaped and len(lines) == 1 and len(self._fields(lines[0]) or ()) < self._shape.width:
-            raise Refused(
-                "doubtful_escape",
-                f"line {self._escaped}: the record ends in a backslash and line {first_line} has too few fields, so the"
-                " backslash seems to escape the line end, as MySQL's INTO OUTFILE writes it. Declare the format, as"
-                r' CsvFormat(delimiter="\t", quote=None, escape="\\", nulls=("\\N",)), or export the rows as CSV',
-            )
-        self._escaped = first_line + len(lines) - 1 if _ENDS_IN_BACKSLASH.search(lines[-1]) else 0
+            self.look_at_lines(last[1] + b"\n", first_line)
+            self._look_for_escapes(last[1], first_line)
+        self._escaped = last[0] if _ENDS_IN_BACKSLASH.search(last[1]) else 0
+
+    def _look_for_escapes(self, line: bytes, number: int) -> None:
+        if not self._escaped or len(self._fields(line) or ()) >= self._shape.width:
+            return
+        raise Refused(
+            "doubtful_escape",
+            f"line {self._escaped}: the record ends in a backslash and line {number} has too few fields, so the"
+            " backslash seems to escape the line end, as MySQL's INTO OUTFILE writes it. Declare the format, as"
+            r' CsvFormat(delimiter="\t", quote=None, escape="\\", nulls=("\\N",)), or export the rows as CSV',
+        )
 
     def _look_for_header(self, line: bytes, number: int) -> None:
         fields = self._fields(line)
@@ -69,23 +78,20 @@ class Doubts:
             " before this line and upload both parts",
         )
 
-    def _look_for_rows(self, lines: Sequence[bytes], first_line: int) -> None:
-        if rows := list(self._rows_within(lines, first_line)):
+    def _look_for_rows(self, lines: Sequence[Line]) -> None:
+        first, last = lines[0][0], lines[-1][0]
+        if rows := [number for number, line in lines[1:] if self._is_row(line)]:
             which = f"lines {rows[0]} to {rows[-1]} are rows" if len(rows) > 1 else f"line {rows[0]} is a row"
             raise Refused(
                 "doubtful_quote",
-                f"line {first_line}: a quoted field begins in this record and ends on line"
-                f" {first_line + len(lines) - 1}, but {which} by themselves: one of the quotes is a slip. Write a quote"
-                " that is part of a quoted field as two quotes",
+                f"line {first}: a quoted field begins in this record and ends on line {last}, but {which} by"
+                " themselves: one of the quotes is a slip. Write a quote that is part of a quoted field as two quotes",
             )
 
-    def _rows_within(self, lines: Sequence[bytes], first_line: int) -> Iterator[int]:
-        least = self._shape.width - 1
-        for number, line in enumerate(lines[1:], first_line + 1):
-            if least and line.count(self._delimiter.encode()) >= least and self._is_row(line):
-                yield number
-
     def _is_row(self, line: bytes) -> bool:
+        least = self._shape.width - 1
+        if not least or line.count(self._delimiter.encode()) < least:
+            return False
         fields = self._fields(line)
         prose = self._all_text or b'"' in line
         if fields is None or (prose and any(field.startswith(" ") for field in fields)):

@@ -58,7 +58,8 @@ class Splitter:
         self._first_is_empty = (b"\n" + delimiter, b'\n"')
         self._at = self._record_start = self._begin = self._end = start
         self._line = self._record_line = self._begin_line = line
-        self._lines = list[bytes]()  # of a record that runs on
+        self._delimiter = delimiter
+        self._lines = list[tuple[int, bytes]]()  # of the record that is under way: those with a delimiter, and its ends
         self._records = 0
 
     def split(self, blocks: Iterable[bytes]) -> Iterator[Chunk]:
@@ -103,7 +104,9 @@ class Splitter:
         if self._quoting.inside:
             quote = text.find(b'"')
             size = text.rfind(b"\n", 0, quote) + 1 if quote >= 0 else len(text)
-            self._lines += text[:size].split(b"\n")[:-1]
+            if self._delimiter in text[:size]:
+                lines = enumerate(text[:size].split(b"\n")[:-1], self._line)
+                self._lines += [(number, line) for number, line in lines if self._delimiter in line]
             self._advance(size, text.count(b"\n", 0, size))
         else:
             empty = self._empty_lines.match(text)
@@ -152,12 +155,12 @@ class Splitter:
         self._quoting.read(line)
         if self._quoting.doubtful or self._quoting.stray_return:
             raise self._in_doubt()
-        self._lines.append(line)
+        self._lines.append((self._line, line))
         self._advance(len(line) + end, 1)
         if not self._quoting.inside:
             if self._at - self._record_start > self._limits.chunk_bytes:
                 raise self._too_long()
-            self._doubts.look_at_record(self._lines, self._record_line)
+            self._doubts.look_at_record(self._lines)
             self._lines = []
             if self._records and self._at - self._begin > self._limits.chunk_bytes:
                 yield from self._close()

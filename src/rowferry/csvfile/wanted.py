@@ -65,7 +65,7 @@ def _nulls(text: str) -> tuple[str, ...]:
 
 def _names(text: str) -> dict[str, str]:
     if not text.startswith("{"):
-        return dict(pair.split("=", 1) for pair in text.split(","))  # type: ignore[misc]
+        return dict(pair.split("=", 1) for pair in text.split(","))
     return TypeAdapter(dict[str, str]).validate_python(json.loads(text))
 
 
