@@ -292,7 +292,8 @@ def test_utf_16_with_a_mark_is_converted(pipeline: Pipeline, encoding: str, key:
 def test_06_hidden_and_temporary_keys_start_no_run_and_stay(pipeline: Pipeline, bucket: Bucket) -> None:
     keys = [
         "raw/departments/_temporary/0/part-00000.csv", "raw/departments/_SUCCESS", "raw/departments_$folder$",
-        "raw/departments/.hidden.csv", "raw/departments.csv.filepart", "raw/departments.csv~", "check/_x/departments.csv",
+        "raw/departments/.hidden.csv", "raw/departments.csv.filepart", "raw/departments.csv~",
+        "check/_x/departments.csv",
     ]  # fmt: skip
     for key in keys:
         assert pipeline.plan(pipeline.upload(key, "1,A\n")).outcome == "ignored"

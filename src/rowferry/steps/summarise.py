@@ -18,16 +18,15 @@ from typing import Any
 from rowferry import ledger
 from rowferry.csvfile.records import CHUNK_BYTES
 from rowferry.csvfile.split import Batch
-from rowferry.csvfile.wanted import CSV_FORMAT
 from rowferry.declare.catalog import table_named
 from rowferry.declare.table import Table
 from rowferry.declare.types import Text
 from rowferry.errors import BooksDoNotBalance, NotFound
 from rowferry.ledger import LedgerRow, Run, Totals, Would
+from rowferry.steps.seen import format_of, what_was_seen
 from rowferry.steps.work_files import REJECT_COLUMNS, RunFiles, verdict_key
 from rowferry.storage.mysql import Connection
-from rowferry.storage.s3 import Bucket, Version, in_parallel
-from rowferry.validate.reading import SEEN
+from rowferry.storage.s3 import Bucket, Version
 from rowferry.validate.verdict import Reject
 
 DUPLICATE = "duplicate_in_file"
@@ -73,20 +72,11 @@ def _end(conn: Connection, files: RunFiles, run: Run) -> Report:
         rejects = _merge_rejects(files, run, partial(_all, conn, files, run, batches, rows), totals)
     status, place = _outcome(run)
     moved_to = place if place == run.key else move(files.bucket, run, files.input, place)
-    report = _report(run, status, moved_to, totals, rejects) | _would(run, rows) | _what_was_seen(files, run, rows)
+    report = _report(run, status, moved_to, totals, rejects) | _would(run, rows) | what_was_seen(files, run, rows)
     if place.startswith("errors/"):
         files.bucket.write(f"{place.rpartition('/')[0]}/reason.json", _as_json(_reason(run, report)))
     files.bucket.write(files.report, _as_json(report))
     return report
-
-
-def _what_was_seen(files: RunFiles, run: Run, rows: Sequence[LedgerRow]) -> Report:
-    """What was left out as it carries no data, and what was seen and left alone, by what it is."""
-    counts = Counter[str](run.dialect.left_out if run.dialect else {})
-    for found in in_parallel(files.counts, [row.batch for row in rows]):
-        counts.update(found)
-    seen = {name: counts.pop(name) for name in SEEN if name in counts}
-    return {"left_out": dict(sorted(counts.items())), "seen": seen}
 
 
 def _would(run: Run, rows: Sequence[LedgerRow]) -> Report:
@@ -337,7 +327,7 @@ def _report(run: Run, status: str, moved_to: str | None, totals: Totals, rejects
         "moved_to": moved_to,
         "delimiter": dialect.delimiter if dialect else None,
         "header": bool(dialect.columns) if dialect else None,
-        "format": _format(run),
+        "format": format_of(run),
         "on_conflict": run.options.on_conflict,
         "batches": run.batches or 0,
         "started_at": run.started_at.isoformat(timespec="milliseconds"),
@@ -345,14 +335,6 @@ def _report(run: Run, status: str, moved_to: str | None, totals: Totals, rejects
         "seconds": round((now - run.started_at).total_seconds(), 3),
         "execution_arn": run.execution,
     }
-
-
-def _format(run: Run) -> Report | None:
-    """The format that the file was read with."""
-    if run.dialect is None:
-        return None
-    given: Report = CSV_FORMAT.dump_python(run.dialect.format, mode="json")
-    return given | {"delimiter": run.dialect.delimiter, "header": bool(run.dialect.columns)}
 
 
 def _reason(run: Run, report: Report) -> Report:

@@ -126,7 +126,8 @@ def test_any_file_is_cut_into_the_records_of_the_csv_module(
     try:
         layout = split(io.BytesIO(data), DEPARTMENTS, batch_chunks, limits)
     except Refused as refusal:
-        assert refusal.code == "doubtful_quote"
+        if refusal.code != "doubtful_quote":
+            raise
         reject()  # a line of a text looked like a row
     assert layout.dialect.delimiter == file.delimiter
     assert [name for name in layout.dialect.columns if name != "_"] == _own_names(file)
