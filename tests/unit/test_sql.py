@@ -70,7 +70,7 @@ REVIEWED = {
     "steps/load.py": OF_A_TABLE,
     "steps/merge.py": {
         *(OF_A_TABLE | {"self._table.name", "self._table.key", "own", "column.kind.ddl"}),
-        *("marks", "others", "same or 'TRUE'"),  # %s for each value; comparisons made of columns' names
+        *("marks", "others", "staged", "same or 'TRUE'"),  # %s for each value; comparisons made of columns' names
         *("_one(key)", "sql"),  # a number, written with :d; a condition made of columns' names with %s for each value
     },
     "reports/metrics.py": {"_IN_YEAR", "quarters"},
