@@ -204,8 +204,8 @@ def _assert_well_cut(layout: Layout, data: bytes, limits: Limits, batch_chunks: 
         assert chunk.end - chunk.start <= limits.chunk_bytes
         assert chunk.line == 1 + data.count(b"\n", 0, chunk.start)
     for before, after in pairwise(chunks):
-        assert data[before.end : after.start].strip(b"\r\n") == b""
-    assert not chunks or data[chunks[-1].end :].strip(b"\r\n") == b""
+        assert data[before.end : after.start].strip(b'\r\n",;\t|') == b""
+    assert not chunks or data[chunks[-1].end :].strip(b'\r\n",;\t|') == b""
     assert [batch.batch for batch in layout.batches] == list(range(len(layout.batches)))
     for batch in layout.batches:
         assert len(batch.chunks) <= batch_chunks
