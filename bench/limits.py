@@ -25,8 +25,9 @@ from typing import BinaryIO, cast
 from local.mysql import MySQLServer
 from rowferry import ledger
 from rowferry.config import Options, Settings
-from rowferry.csvfile.records import Dialect
-from rowferry.csvfile.split import Batch, Chunk, split
+from rowferry.csvfile.dialect import Dialect
+from rowferry.csvfile.split import Batch, split
+from rowferry.csvfile.splitter import Chunk
 from rowferry.declare.catalog import table_named
 from rowferry.ledger import Claim, LedgerRow, Totals
 from rowferry.steps.reconcile import reconcile

@@ -1,7 +1,7 @@
 """POST /upload_csv: the verdict on up to 1,000 records. Nothing is written."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -10,10 +10,12 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 
 from api_ec2.deps import Problem
-from rowferry.csvfile.records import CHUNK_BYTES, CHUNK_RECORDS, Dialect
+from rowferry.csvfile.dialect import Dialect
+from rowferry.csvfile.records import CHUNK_BYTES, CHUNK_RECORDS
 from rowferry.declare.catalog import TABLES, table_named
 from rowferry.declare.definition import TableDefinition
 from rowferry.errors import BadRequest, Refused, TooLarge
+from rowferry.validate.reading import ChunkFormat
 from rowferry.validate.verdict import CHUNK_MEDIA_TYPE, Reject, Validated, chunk_answer, validate_bytes
 
 router = APIRouter(tags=["validation"])
@@ -97,20 +99,37 @@ async def upload_csv(
     request: Request,
     table: Annotated[str, Query(description="One of the tables", json_schema_extra={"enum": list(TABLES)})],
     delimiter: Annotated[
-        Literal[",", ";", "\t", "|"] | None,
-        Query(description="For a chunk from the middle of a file. If not given, delimiter and header are detected"),
+        str | None,
+        Query(
+            pattern=r"^[!-/:-@\[-`{-~\t a-zA-Z0-9]$",
+            description="For a chunk from the middle of a file. If not given, delimiter and header are detected",
+        ),
     ] = None,
     columns: Annotated[str, Query(description="The chunk's columns, separated by commas; default: the table's")] = "",
+    format_: Annotated[
+        str, Query(alias="format", description="The chunk's format as JSON: header, nulls, decimal, thousands, trim")
+    ] = "",
     first_line: Annotated[int, Query(ge=1, le=2**53, description="The chunk's first line in its file")] = 1,
 ) -> Response:
     """Validates up to 1,000 records and returns them as a run would load them. More records get 413, never a part."""
     known = table_named(table)
     body = await _body(request)
-    dialect = Dialect(delimiter, tuple(columns.split(",")) if columns else ()) if delimiter else None
+    dialect = _dialect(delimiter, columns, format_) if delimiter else None
     validated = _validated(known, body, dialect, first_line)
     if CHUNK_MEDIA_TYPE in request.headers.get("accept", ""):
         return Response(chunk_answer(validated), media_type=CHUNK_MEDIA_TYPE)
     return JSONResponse(_verdict(validated).model_dump(mode="json"))
+
+
+def _dialect(delimiter: str, columns: str, given: str) -> Dialect:
+    """Raises: BadRequest where the format can't be read."""
+    try:
+        chunk_format = ChunkFormat.model_validate_json(given or "{}")
+        wanted = chunk_format.as_csv_format()
+    except ValueError as error:
+        raise BadRequest("format must be JSON with header, nulls, decimal, thousands and trim") from error
+    names = tuple(columns.split(",")) if columns else ()
+    return Dialect(delimiter, names, chunk_format.header, wanted)
 
 
 def _validated(table: TableDefinition, body: bytes, dialect: Dialect | None, first_line: int) -> Validated:

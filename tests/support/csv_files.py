@@ -2,12 +2,13 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from rowferry.csvfile.records import DELIMITERS
+from rowferry.csvfile.dialect import DELIMITERS
 
 Line = tuple[int, list[str]]
 """A record: the line it begins on, and its fields."""
@@ -18,7 +19,7 @@ def by_csv_module(text: str, delimiter: str) -> list[Line]:
     reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter, strict=True)
     found, line = [], 1
     for fields in reader:
-        if fields:
+        if any(fields):
             found.append((line, fields))
         line = reader.line_num + 1
     return found
@@ -69,9 +70,12 @@ def _end(found: list[tuple[int, str, bool]], raw: str, line: int, lines: int, br
     raw = raw.removesuffix("\r")
     if broken and lines > 1:
         raise InDoubt
-    if raw:
+    if not _EMPTY.fullmatch(raw):
         found.append((line, raw, broken))
 
+
+_EMPTY = re.compile('(?:"")?(?:,(?:"")?)*')
+"""A record of empty fields only."""
 
 _LETTERS = st.sampled_from(['"', ",", ";", "\t", "|", " ", "a", "7", "\\", "é", "😀", "\u2028", "\x85"])
 _FIELDS = st.lists(_LETTERS | st.sampled_from(["\n", "\r\n", "\r", '""', '",', "\n\n"]), max_size=6).map("".join)
@@ -132,7 +136,7 @@ def _by_hand(draw: st.DrawFn, row: Sequence[str], delimiter: str) -> str:
     """Quoted or not as it falls, with stray quotes inside fields that stand without."""
     fields = []
     for field in row:
-        must = field.startswith('"') or any(letter in field for letter in (delimiter, "\n", "\r"))
+        must = field.lstrip(" \t").startswith('"') or any(letter in field for letter in (delimiter, "\n", "\r"))
         quoted = must or draw(st.booleans())
         fields.append('"' + field.replace('"', '""') + '"' if quoted else field)
     return delimiter.join(fields)

@@ -4,7 +4,7 @@ import csv
 import datetime as dt
 import io
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,8 +35,10 @@ class Pipeline:
     bucket: Bucket
     options: Options = field(default_factory=Options)
 
-    def upload(self, key: str, body: bytes | str) -> Uploaded:
+    def upload(self, key: str, body: bytes | str, metadata: Mapping[str, str] | None = None) -> Uploaded:
         self.bucket.write(key, body.encode() if isinstance(body, str) else body)
+        if metadata:
+            self.bucket.copy(self.bucket.versions_of(key)[-1], key, metadata)
         newest = self.bucket.versions_of(key)[-1]
         return Uploaded(key, newest.etag, newest.id)
 
@@ -112,7 +114,7 @@ class Pipeline:
         key = report[f"{kind}_key"]
         if key is None:
             return []
-        text = self.bucket.read_all(key).decode()
+        text = self.bucket.read_all(key).decode("utf-8-sig")
         return list(csv.DictReader(io.StringIO(text, newline="")))
 
     def places(self, prefixes: Sequence[str] = ("raw/", "processed/", "errors/")) -> Iterator[str]:

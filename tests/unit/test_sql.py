@@ -92,7 +92,7 @@ REVIEWED = {
         ),
         *("same", "words", "_one(line)"),  # a number, written with :d
         *(OF_A_TABLE | {"self._table.name", "self._table.key", "own", "column.kind.ddl"}),
-        *("marks", "others", "same or 'TRUE'"),  # %s for each value; comparisons made of columns' names
+        *("marks", "others", "staged", "same or 'TRUE'"),  # %s for each value; comparisons made of columns' names
         *("_one(key)", "sql"),  # a number, written with :d; a condition made of columns' names with %s for each value
     },
     "reports/metrics.py": {"_IN_YEAR", "quarters"},

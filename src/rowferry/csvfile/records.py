@@ -1,7 +1,8 @@
 """CSV text into records that know their line: RFC 4180, strictly, nothing repaired on the way.
 
-A record ends at a line feed outside quotes; a carriage return before it belongs to the line's end. Blank lines are not
-records. `plan` cuts files by the same rules, so that a chunk always holds whole records.
+A record ends at a line feed outside quotes; a carriage return before it belongs to the line's end. Lines without a
+character and records of empty fields only are not records; a byte order mark at a record's beginning is none of its
+text. `split` cuts files by the same rules, so that a chunk always holds whole records.
 """
 
 import csv
@@ -9,36 +10,31 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rowferry.csvfile.quoting import Quoting, blank_before_quote, quoted_fields
 from rowferry.errors import BadRequest
 
 CHUNK_RECORDS = 1_000
 CHUNK_BYTES = 4 * 1024 * 1024
-DELIMITERS = ",;\t|"
+MARK = "\ufeff"
 
 csv.field_size_limit(CHUNK_BYTES)  # csv's own limit of 128 KiB is below what a message about a long field needs
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How a file writes its records.
-
-    `columns` are the names of the file's fields in order, `_` ones too; empty: the table's columns in their order.
-    """
-
-    delimiter: str = ","
-    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record: the line it begins on (from 1), its fields, and `raw`, its text without the line's end.
 
-    `fields` is None where the quoting is broken and the fields can't be told.
+    `fields` is None where the quoting is broken and the fields can't be told; `broken` says why.
     """
 
     line: int
     fields: list[str] | None
     raw: str
+    broken: str = ""
+
+
+BEHIND_QUOTE = "the quoting is broken: text stands behind a closing quote"
+BEFORE_QUOTE = "the quoting is in doubt: a blank stands before a quote that would open a field; remove the blank"
 
 
 def records(text: str, delimiter: str, first_line: int) -> Iterator[Record]:
@@ -49,9 +45,12 @@ def records(text: str, delimiter: str, first_line: int) -> Iterator[Record]:
     lines = text.split("\n")
     if "\r" in text.replace("\r\n", "\n"):
         _refuse_stray_returns(lines, delimiter, first_line)
-    reader = csv.reader(_with_ends(lines), delimiter=delimiter, strict=True)
+    source = _Lines(lines)
+    reader = csv.reader(source, delimiter=delimiter, strict=True)
+    doubtful = '"' in text and blank_before_quote(delimiter).search(text) is not None
     while True:
         begin = reader.line_num
+        source.begins = True
         fields: list[str] | None = None
         try:
             fields = next(reader)
@@ -61,16 +60,39 @@ def records(text: str, delimiter: str, first_line: int) -> Iterator[Record]:
             if _runs_on(lines[begin], delimiter):
                 words = "a record begins here that runs on, and its quotes leave in doubt where it ends"
                 raise BadRequest(f"line {first_line + begin}: {words}") from None
-        if fields != []:
-            raw = "\n".join(lines[begin : reader.line_num]).removesuffix("\r")
-            yield Record(first_line + begin, fields, raw)
+        if fields is None or any(fields):
+            raw = "\n".join(lines[begin : reader.line_num]).removesuffix("\r").removeprefix(MARK)
+            if doubtful and fields and _blank_before_quote(raw, delimiter):
+                yield Record(first_line + begin, None, raw, BEFORE_QUOTE)
+            else:
+                yield Record(first_line + begin, fields, raw, "" if fields else BEHIND_QUOTE)
 
 
-def _with_ends(lines: Sequence[str]) -> Iterator[str]:
-    """The lines with their ends, as csv.reader wants them; io's own iteration would split at a lone CR too."""
-    yield from (line + "\n" for line in lines[:-1])
-    if lines[-1]:
-        yield lines[-1]
+class _Lines(Iterator[str]):
+    """The lines with their ends, as csv.reader wants them; io's own iteration would split at a lone CR too.
+
+    Where `begins` was set, the next line begins a record, and is given without a byte order mark.
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._lines = iter(lines)
+        self._left = len(lines)
+        self.begins = True
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self._left -= 1
+        if not self._left and not line:
+            raise StopIteration
+        if self.begins:
+            line = line.removeprefix(MARK)
+            self.begins = False
+        return line + "\n" if self._left else line or "\n"
+
+
+def _blank_before_quote(raw: str, delimiter: str) -> bool:
+    bare = quoted_fields(delimiter).sub(r"\1", raw)
+    return blank_before_quote(delimiter).search(bare) is not None
 
 
 def _refuse_stray_returns(lines: Sequence[str], delimiter: str, first_line: int) -> None:
@@ -91,65 +113,28 @@ def _runs_on(line: str, delimiter: str) -> bool:
 
 def plain_rows(text: str, delimiter: str) -> list[list[str]] | None:
     """The fields of text in which every line is one record, or None where that is not so: the fast way."""
+    if MARK in text:
+        return None
     if "\r" in text:
         text = text.replace("\r\n", "\n")
         if "\r" in text:
             return None
     if '"' not in text:
         lines = text.removesuffix("\n").split("\n")
-        return None if "" in lines else [line.split(delimiter) for line in lines]
+        if "" in lines:
+            return None
+        rows = [line.split(delimiter) for line in lines]
+        return None if _begins_empty(text, delimiter) and not all(map(any, rows)) else rows
+    if blank_before_quote(delimiter).search(text):
+        return None
     reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter, strict=True)
     try:
         rows = list(reader)
     except csv.Error:
         return None
-    return None if [] in rows or len(rows) != reader.line_num else rows
+    return None if not all(map(any, rows)) or len(rows) != reader.line_num else rows
 
 
-class Quoting:
-    """Follows quotes through a file's lines, one `read` each; `inside` says whether a quoted field is still open.
-
-    Text behind a closing quote breaks a record. On one line it spoils that record alone; in a record of several lines
-    the quote that opened or closed may have been a slip, so where records end can't be told: `doubtful` turns true.
-    `stray_return` turns true at a carriage return outside quotes that ends no line.
-    """
-
-    def __init__(self, delimiter: bytes) -> None:
-        self.inside = False
-        self.doubtful = False
-        self.stray_return = False
-        self._broken = False
-        self._delimiter = delimiter
-
-    def read(self, line: bytes) -> None:
-        """One line, without its line feed."""
-        continued = self.inside
-        self._broken &= continued
-        at = 0 if continued else self._behind_opening(line, 0)
-        while at >= 0:
-            after = _behind_closing(line, at)
-            self.inside = after < 0
-            if self.inside:
-                break
-            rest = line[after : after + 2]
-            self._broken |= rest not in (b"", b"\r") and not rest.startswith(self._delimiter)
-            at = self._behind_opening(line, after)
-        self.doubtful |= self._broken and (continued or self.inside)
-
-    def _behind_opening(self, line: bytes, at: int) -> int:
-        """Just behind the next quote that opens a field, or -1."""
-        if at == 0 and line.startswith(b'"'):
-            return 1
-        found = line.find(self._delimiter + b'"', at)
-        end = found if found >= 0 else len(line) - line.endswith(b"\r")
-        self.stray_return |= line.find(b"\r", at, end) >= 0
-        return found + 2 if found >= 0 else -1
-
-
-def _behind_closing(line: bytes, at: int) -> int:
-    """Just behind the quote that closes the field open at `at`, or -1."""
-    while (at := line.find(b'"', at)) >= 0:
-        if line[at + 1 : at + 2] != b'"':
-            return at + 1
-        at += 2
-    return -1
+def _begins_empty(text: str, delimiter: str) -> bool:
+    """Whether a line's first field is empty, as in a record of empty fields only."""
+    return text.startswith(delimiter) or f"\n{delimiter}" in text

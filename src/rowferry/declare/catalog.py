@@ -1,6 +1,7 @@
 """The tables that rowferry/tables.py declares, by name, parents first."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
 
@@ -28,11 +29,33 @@ def table_named(name: str) -> TableDefinition:
 
 
 def table_of_path(path: str) -> TableDefinition | None:
-    """The table of a file by its path below `raw/`: `t.csv`, `t-anything.csv`, `t/anything.csv`; also with .gz."""
-    if not path.endswith((".csv", ".csv.gz")):
-        return None
-    for table in TABLES.values():
-        rest = path.removeprefix(table.name)
-        if rest != path and (rest in (".csv", ".csv.gz") or rest[0] in "-/"):
-            return table
-    return None
+    """The table of a file by its path below `raw/`, as `tables_of_path`; None where it is not exactly one."""
+    found = tables_of_path(path)
+    return found[0] if len(found) == 1 else None
+
+
+def tables_of_path(path: str) -> Sequence[TableDefinition]:
+    """The tables that a path below `raw/` fits equally well; upper and lower case are the same.
+
+    The longest name with which the file's own name begins, `-` `_` `.` space `(` or nothing behind it, and the nearest
+    folder of a table's name. A file without the ending .csv or .csv.gz has none and lies in such a folder.
+    """
+    *folders, name = path.casefold().split("/")
+    bare = _ENDINGS.sub("", name)
+    is_csv = bare != name
+    if not is_csv and "." in name:
+        return []
+    fitting = [table for table in TABLES.values() if is_csv and _begins(bare, table.name.casefold())]
+    longest = max((len(table.name) for table in fitting), default=0)
+    found = [table for table in fitting if len(table.name) == longest]
+    for folder in reversed(folders):
+        if below := [table for table in TABLES.values() if table.name.casefold() == folder]:
+            return found + [table for table in below if table not in found]
+    return found
+
+
+_ENDINGS = re.compile(r"(?:\.csv|\.csv\.gz)+$")
+
+
+def _begins(name: str, table: str) -> bool:
+    return name.startswith(table) and name[len(table) : len(table) + 1] in ("", *"-_. (")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from rowferry.config import Options
-from rowferry.csvfile.records import Dialect
+from rowferry.csvfile.dialect import Dialect
 
 Gate = Literal["open", "refused", "too_many_rejects", "no_valid_row"]
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rowferry.config import Options
-from rowferry.csvfile.records import Dialect
+from rowferry.csvfile.dialect import DIALECT, Dialect
 from rowferry.declare.key import encoded_integer, high_end, low_end
 from rowferry.errors import Never, NotFound
 from rowferry.ledger import attempts
@@ -259,7 +259,7 @@ def run_of(row: Row) -> Run:
         stage=row["stage"],
         reason=row["reason"],
         options=Options(**json.loads(row["options"])),
-        dialect=Dialect(dialect["delimiter"], tuple(dialect["columns"])) if dialect else None,
+        dialect=DIALECT.validate_python(dialect) if dialect else None,
         records=row["records"],
         batches=row["batches"],
         manifest=row["manifest"],

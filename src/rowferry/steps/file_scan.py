@@ -22,8 +22,8 @@ from rowferry.steps.normal_rows import LINE_BYTES, RowReader
 from rowferry.steps.sorted_runs import SortedRuns
 from rowferry.steps.work_files import RunFiles, Stats
 from rowferry.storage.mysql import Connection
+from rowferry.validate.reading import Fault
 from rowferry.validate.rejects import duplicate_in_file, no_parent
-from rowferry.validate.verdict import Fault
 
 _SIDE_BY_SIDE = 8
 _ASKED_AT_ONCE = 5_000

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rowferry.config import OnConflict
-from rowferry.csvfile.records import Dialect
+from rowferry.csvfile.dialect import Dialect
 from rowferry.csvfile.split import Batch
 from rowferry.declare import constraints
 from rowferry.declare.catalog import table_named
@@ -21,8 +21,9 @@ from rowferry.ledger import Run
 from rowferry.steps.work_files import RunFiles, given_records
 from rowferry.storage import mysql
 from rowferry.storage.mysql import BreaksConstraint, Connection, Row
+from rowferry.validate.reading import Fault
 from rowferry.validate.rejects import breaks, key_exists, no_parent, not_unique
-from rowferry.validate.verdict import Fault, Reject, rejected
+from rowferry.validate.verdict import Reject, rejected
 
 
 @dataclass(frozen=True)

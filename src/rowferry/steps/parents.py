@@ -7,6 +7,7 @@ from rowferry import ledger
 from rowferry.declare.catalog import table_of_path
 from rowferry.errors import StartAgain
 from rowferry.ledger import Run
+from rowferry.steps.plan import is_upload
 from rowferry.storage.mysql import Connection
 from rowferry.storage.s3 import Bucket
 
@@ -47,9 +48,9 @@ def _not_ended(conn: Connection, bucket: Bucket, parent: str) -> Iterator[tuple[
     """Files of a table that have not ended, and whether their run failed."""
     if key := ledger.unfinished_run(conn, parent):
         yield key, False
-    for version in bucket.versions(f"raw/{parent}"):
+    for version in bucket.versions("raw/"):
         table = table_of_path(version.key.removeprefix("raw/"))
-        if table and table.name == parent:
+        if table and table.name == parent and is_upload(version.key):
             status = ledger.status_of(conn, bucket.name, version.key, version.id)
             if status in ("running", "failed") or (status is None and not version.withdrawn):
                 yield version.key, status == "failed"

@@ -1,38 +1,24 @@
 """The step Plan: which version of which object this run is, the run's own copy of it, and its batches."""
 
 import datetime as dt
-import gzip
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO
 
 from rowferry import ledger
 from rowferry.config import Options
-from rowferry.csvfile.split import BLOCK_BYTES, Limits, split
+from rowferry.csvfile.split import split
+from rowferry.csvfile.splitter import Limits
 from rowferry.declare import constraints, ddl
-from rowferry.declare.catalog import TABLES, table_named, table_of_path
-from rowferry.errors import Conflict, NotFound, Refused, SchemaDiffers
+from rowferry.declare.catalog import TABLES, table_named, table_of_path, tables_of_path
+from rowferry.errors import Conflict, Refused, SchemaDiffers
 from rowferry.ledger import Claim, Run
+from rowferry.steps.input_copy import FILE_RECORDS, check_size, take_copy
 from rowferry.steps.work_files import RunFiles
 from rowferry.storage.mysql import Connection
 from rowferry.storage.s3 import Bucket, Version
 
 PLACES = ("raw/", "check/")
 """Where files are uploaded to."""
-
-FILE_BYTES = 5 * 1000**3
-"""A file has so many bytes at most, inflated where it is a .gz: what Plan and S3's copy bear (docs/architecture.md)."""
-
-FILE_RECORDS = 20_000_000
-"""A file has so many records at most: what Summarise bears where each of them is rejected."""
-
-_SPLIT = "cut it between records into smaller files with names of their own, each with the header if it has one"
-
-INFLATED_TIMES = 200
-"""A .gz that grows by more is refused, once it is past 64 MiB: real CSV shrinks to a tenth, seldom to a fiftieth."""
-
-_INFLATED_ANYWAY = 64 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -52,7 +38,7 @@ class Planned:
     `manifest` and `results` are S3 keys for the Maps: the batches to read, and where to leave what the children answer.
     `planned`: there are batches. `empty`: no record in the file. `refused`: it can never load. `duplicate`: another
     execution has this version, or it is done. `gone`: no such version is there, nor has a run had it. `ignored`: a
-    folder's marker, or a key that is not below raw/ or check/.
+    folder's marker, a hidden or temporary file, or a key that is not below raw/ or check/.
     """
 
     outcome: str
@@ -86,24 +72,44 @@ def plan(conn: Connection, bucket: Bucket, uploaded: Uploaded, execution: str, o
 
 
 def is_upload(key: str) -> bool:
-    """A file where files are uploaded to, and no folder's marker."""
-    return key.startswith(PLACES) and not key.endswith("/")
+    """A file where files are uploaded to: no folder's marker, and nothing hidden, temporary or half copied."""
+    parts = key.split("/")[1:]
+    return (
+        key.startswith(PLACES)
+        and not key.endswith(("/", *_TEMPORARY))
+        and not any(part.startswith(("_", ".")) for part in parts)
+    )
+
+
+_TEMPORARY = ("_$folder$", "~", ".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".swp")
+"""Endings of what programs write before a file is complete, and of Hadoop's markers of folders."""
+
+
+def _no_table(run: Run) -> str:
+    if len(found := tables_of_path(run.path)) > 1:
+        names = " and ".join(table.name for table in found)
+        return f"{run.key} fits the tables {names} equally well; give it a name or a folder that only one of them fits"
+    words = f"{run.key} names no table; a file is called TABLE.csv, TABLE-anything.csv or TABLE/anything.csv, or"
+    likely = ""
+    if run.path.rpartition("/")[2].casefold().startswith(("rejects", "duplicates")):
+        name = run.path.rpartition("/")[2]
+        likely = f": rejects of jobs, for one, are uploaded as raw/jobs-{name}"
+    return f"{words} .csv.gz, with one of the tables {', '.join(TABLES)}{likely}"
 
 
 def _plan(conn: Connection, bucket: Bucket, run: Run) -> None:
     if not run.table:
-        words = f"{run.key} names no table; a file is called TABLE.csv, TABLE-anything.csv or TABLE/anything.csv, or"
-        raise Refused("unknown_table", f"{words} .csv.gz, with one of the tables {', '.join(TABLES)}")
+        raise Refused("unknown_table", _no_table(run))
     if newer := ledger.newer_done(conn, run):
         raise Refused("superseded", ledger.superseded_by(run.key, newer))
     table = table_named(run.table)
     if misfits := [*ddl.misfits(conn, table), *constraints.read(conn, table).unfit]:
         raise SchemaDiffers(f"{'; '.join(misfits)}; start the run again when that is put right")
     files = RunFiles(bucket, run.id)
-    _take_copy(bucket, run, files, lambda: ledger.renew(conn, run, "Plan"))
+    wanted = take_copy(bucket, run, table, files, lambda: ledger.renew(conn, run, "Plan"))
     with bucket.read(files.input) as fp:
         limits = Limits(chunk_records=run.options.chunk_records)
-        layout = split(fp, table, run.options.batch_chunks, limits)
+        layout = split(fp, table, run.options.batch_chunks, limits, wanted)
     check_size("records", layout.records, FILE_RECORDS)
     manifest = files.write_manifest(layout.batches)
     ledger.keep_plan(conn, run.id, layout.dialect, layout.records, len(layout.batches), manifest)
@@ -119,7 +125,7 @@ def _claimed(conn: Connection, bucket: Bucket, uploaded: Uploaded, execution: st
     if uploaded.bucket not in (None, bucket.name):
         return Planned("ignored", reason=f"{uploaded.bucket} is not this stack's bucket")
     if not is_upload(uploaded.key):
-        return Planned("ignored", reason=f"{uploaded.key} is no file below {' or '.join(PLACES)}")
+        return Planned("ignored", reason=f"{uploaded.key} is no file to load below {' or '.join(PLACES)}")
     listed = bucket.versions_of(uploaded.key)
     told_apart = in_order(listed, ledger.stamps(conn, bucket.name, uploaded.key))  # asked after the listing: see there
     candidates = [version for version in told_apart if _is_meant(version, uploaded)]
@@ -200,60 +206,3 @@ def _claim(bucket: Bucket, version: Version, table: str, execution: str, options
 
 def _version_of(run: Run) -> Version:
     return Version(run.key, run.version, run.etag, 0, run.uploaded_at)
-
-
-def _uploaded(bucket: Bucket, run: Run) -> Version:
-    """Raises: NotFound."""
-    for version in bucket.versions_of(run.key):
-        if version.id == run.version:
-            return version
-    raise NotFound(
-        f"{run.key}, version {run.version}, was deleted before the run had copied it; nothing of it is loaded,"
-        " and the file has to be uploaded again"
-    )
-
-
-def check_size(what: str, found: int, most: int) -> None:
-    """Raises: Refused."""
-    if found > most:
-        raise Refused("too_large", f"the file has {found} {what} and may have {most}; {_SPLIT}")
-
-
-# --- the run's own copy ----------------------------------------------------------------------------------------------
-
-
-def _take_copy(bucket: Bucket, run: Run, files: RunFiles, progress: Callable[[], None]) -> None:
-    if bucket.exists(files.input):
-        return
-    version = _uploaded(bucket, run)
-    if version.key.endswith(".gz"):
-        if not version.size:
-            raise Refused("not_gzip", "the file is called .gz and is empty")
-        with bucket.read(version.key, version.id) as packed:
-            bound = min(FILE_BYTES, max(_INFLATED_ANYWAY, INFLATED_TIMES * version.size))
-            bucket.write_stream(files.input, _inflated(packed, bound, progress))
-    else:
-        check_size("bytes", version.size, FILE_BYTES)
-        bucket.copy(version, files.input, {"rowferry-run": run.id})
-
-
-def _inflated(packed: BinaryIO, bound: int, progress: Callable[[], None]) -> Iterator[bytes]:
-    """Raises: Refused where it is no .gz, or inflates beyond the bound."""
-    size = 0
-    with gzip.GzipFile(fileobj=packed, mode="rb") as fp:
-        while block := _inflate(fp):
-            size += len(block)
-            if size > bound:
-                words = _SPLIT if bound == FILE_BYTES else "no CSV file of its size does that"
-                raise Refused("too_large", f"the file inflates to more than {bound} bytes; {words}")
-            progress()
-            yield block
-
-
-def _inflate(fp: gzip.GzipFile) -> bytes:
-    try:
-        return fp.read(BLOCK_BYTES)
-    except EOFError as error:
-        raise Refused("not_gzip", "the file is called .gz and ends too early to be inflated") from error
-    except (zlib.error, gzip.BadGzipFile) as error:  # whose words quote the file
-        raise Refused("not_gzip", "the file is called .gz and can't be inflated: it is none, or damaged") from error

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from rowferry import ledger
-from rowferry.csvfile.records import Dialect
+from rowferry.csvfile.dialect import Dialect
 from rowferry.csvfile.split import Batch
 from rowferry.declare import constraints
 from rowferry.declare.catalog import table_named

@@ -23,12 +23,12 @@ from rowferry.declare.definition import TableDefinition
 from rowferry.declare.types import Text
 from rowferry.errors import BooksDoNotBalance, NotFound
 from rowferry.ledger import LedgerRow, Run, Totals, Would
-from rowferry.steps.work_files import RunFiles, verdict_key
+from rowferry.steps.seen import format_of, what_was_seen
+from rowferry.steps.work_files import REJECT_COLUMNS, RunFiles, verdict_key
 from rowferry.storage.mysql import Connection
 from rowferry.storage.s3 import Bucket, Version
 from rowferry.validate.verdict import Reject
 
-REJECT_COLUMNS = ("_line", "_codes", "_message", "_raw")
 DUPLICATE = "duplicate_in_file"
 TO_VIEW = "-to-view"
 RUN_MARK = "rowferry-run"
@@ -72,7 +72,7 @@ def _end(conn: Connection, files: RunFiles, run: Run) -> Report:
         rejects = _merge_rejects(files, run, partial(_all, conn, files, run, batches, rows), totals)
     status, place = _outcome(run)
     moved_to = place if place == run.key else move(files.bucket, run, files.input, place)
-    report = _report(run, status, moved_to, totals, rejects) | _would(run, rows)
+    report = _report(run, status, moved_to, totals, rejects) | _would(run, rows) | what_was_seen(files, run, rows)
     if place.startswith("errors/"):
         files.bucket.write(f"{place.rpartition('/')[0]}/reason.json", _as_json(_reason(run, report)))
     files.bucket.write(files.report, _as_json(report))
@@ -144,9 +144,14 @@ def _merge_rejects(files: RunFiles, run: Run, found: Callable[[], Iterator[Rejec
     for name in sorted(names):
         kind = name.removesuffix(TO_VIEW)
         mine = (reject for reject in found() if _kind(reject) == kind)
-        merged.keys[name] = f"{_errors_folder(run)}/{name}.csv"
+        merged.keys[name] = f"{_errors_folder(run)}/{_file_name(run, name)}"
         files.bucket.write_stream(merged.keys[name], reject_csv(table, mine, name != kind))
     return merged
+
+
+def _file_name(run: Run, name: str) -> str:
+    """Rejects are called so that they can be uploaded as they are; the other files are not to be uploaded."""
+    return f"{run.table}-rejects.csv" if name == "rejects" else f"{name}.csv"
 
 
 def _kind(reject: Reject) -> str:
@@ -187,6 +192,7 @@ def reject_csv(table: TableDefinition, rejects: Iterator[Reject], to_view: bool 
     `to_view`: not to be uploaded, but safe in a spreadsheet: an apostrophe before what it would take for a formula.
     """
     text = io.StringIO()
+    text.write("\ufeff")  # or spreadsheets take the file for another encoding
     writer = csv.writer(text)  # its CRLF also makes it quote a lone CR
     writer.writerow((*table.names, *REJECT_COLUMNS))
     for reject in rejects:
@@ -252,7 +258,8 @@ def _ending(run: Run) -> tuple[str, str]:
 def _errors_folder(run: Run) -> str:
     folder = f"errors/{run.path.removesuffix('.gz').removesuffix('.csv')}/{run.id}"
     short = f"errors/{run.table or 'unknown'}/{run.id}"
-    return folder if len(f"{folder}/duplicates{TO_VIEW}.csv".encode()) <= KEY_BYTES else short
+    longest = max(f"{run.table}-rejects.csv", f"duplicates{TO_VIEW}.csv", key=len)
+    return folder if len(f"{folder}/{longest}".encode()) <= KEY_BYTES else short
 
 
 def _within_s3(key: str, short: str, run: Run) -> str:
@@ -320,6 +327,7 @@ def _report(run: Run, status: str, moved_to: str | None, totals: Totals, rejects
         "moved_to": moved_to,
         "delimiter": dialect.delimiter if dialect else None,
         "header": bool(dialect.columns) if dialect else None,
+        "format": format_of(run),
         "on_conflict": run.options.on_conflict,
         "batches": run.batches or 0,
         "started_at": run.started_at.isoformat(timespec="milliseconds"),

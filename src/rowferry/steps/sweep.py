@@ -11,7 +11,7 @@ from itertools import groupby, islice
 
 from rowferry import ledger
 from rowferry.ledger import Run
-from rowferry.steps.plan import PLACES
+from rowferry.steps.plan import PLACES, is_upload
 from rowferry.storage.mysql import Connection
 from rowferry.storage.s3 import Bucket, Version
 
@@ -73,7 +73,7 @@ def _without_run(conn: Connection, bucket: Bucket, uploaded_before: dt.datetime,
         waiting = (
             version
             for version in _by_place(bucket.versions(folder, begin))
-            if not version.withdrawn and not version.key.endswith("/") and version.modified < uploaded_before
+            if not version.withdrawn and is_upload(version.key) and version.modified < uploaded_before
         )
         while some := list(islice(waiting, _ASKED_AT_ONCE)):
             known = ledger.with_run(conn, bucket.name, list(map(_place, some)))

@@ -4,9 +4,11 @@ What was written first for a batch holds for good: a later attempt, perhaps of a
 files that nobody reads.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from rowferry.csvfile.records import Dialect
+from rowferry.csvfile.dialect import Dialect
 from rowferry.csvfile.split import Batch
 from rowferry.declare.catalog import table_named
 from rowferry.declare.definition import TableDefinition
@@ -30,8 +32,8 @@ def validate_batch(files: RunFiles, validator: Judge, run: Run, batch: Batch) ->
     table = table_named(run.table)
     if run.verdict:
         return files.stats(batch.batch, table)
-    rejects, text = _judge_chunks(files, validator, table, run.dialect, batch)
-    stats = _write(files, table, batch, rejects, text)
+    rejects, text, counts = _judge_chunks(files, validator, table, run.dialect, batch)
+    stats = replace(_write(files, table, batch, rejects, text), counts=counts)
     return stats if files.keep_stats(batch.batch, stats) else files.stats(batch.batch, table)
 
 
@@ -62,9 +64,9 @@ def _write(files: RunFiles, table: TableDefinition, batch: Batch, rejects: Seque
 
 def _judge_chunks(
     files: RunFiles, validator: Judge, table: TableDefinition, dialect: Dialect, batch: Batch
-) -> tuple[list[Reject], bytes]:
+) -> tuple[list[Reject], bytes, Mapping[str, int]]:
     text = memoryview(files.bucket.read_range(files.input, batch.start, batch.end))
-    rejects, rows = list[Reject](), list[bytes]()
+    rejects, rows, counts = list[Reject](), list[bytes](), Counter[str]()
     for chunk in batch.chunks:
         given = bytes(text[chunk.start - batch.start : chunk.end - batch.start])
         judged = validator.judge(table.name, given, dialect, chunk.line)
@@ -73,7 +75,8 @@ def _judge_chunks(
             raise ValidatorUnavailable(f"{words}, from line {chunk.line}")
         rejects += judged.rejects
         rows.append(judged.rows)
-    return rejects, b"".join(rows)
+        counts.update(judged.counts)
+    return rejects, b"".join(rows), dict(counts)
 
 
 def _by_key(text: bytes, keys: Sequence[bytes]) -> bytes:

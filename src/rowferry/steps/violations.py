@@ -17,8 +17,8 @@ from rowferry.declare.key_sql import key_words_sql, same_key
 from rowferry.errors import BooksDoNotBalance
 from rowferry.storage import mysql
 from rowferry.storage.mysql import Connection
+from rowferry.validate.reading import Fault
 from rowferry.validate.rejects import breaks, duplicate_words, not_unique
-from rowferry.validate.verdict import Fault
 
 _ROWS_AT_ONCE = 50_000
 _AT_ONCE = 1_000

@@ -1,6 +1,7 @@
 """A run's work files below `runs/<run>/`: their names and their forms.
 
-input.csv                  the run's own copy of the uploaded version, inflated where it was .gz
+format.json                the run's CSV format, written once, before the copy
+input.csv                  the run's own copy of the uploaded version: inflated, UTF-8, quoted by RFC 4180
 batches-<attempt>.jsonl    Plan's manifest, a line for each batch; the run's row names the one that holds
 valid/<batch>.json         what Validate found in a batch (`Stats`), written once: it names the attempt that holds
 valid/<batch>-<attempt>.tsv     its accepted rows in normal form, in the order of their keys
@@ -18,18 +19,24 @@ in the `Stats`; those are still read.
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from pydantic import TypeAdapter
 
-from rowferry.csvfile.records import Dialect, records
+from rowferry.csvfile.dialect import Dialect, arrangement, without_surplus
+from rowferry.csvfile.records import records
 from rowferry.csvfile.split import BATCH, Batch
+from rowferry.csvfile.wanted import CSV_FORMAT
+from rowferry.declare.csv_format import CsvFormat
 from rowferry.declare.definition import TableDefinition
 from rowferry.declare.key import encoded_integer
 from rowferry.errors import NotFound, SchemaDiffers
 from rowferry.steps.normal_rows import RowReader
 from rowferry.storage.s3 import Bucket
-from rowferry.validate.verdict import REJECT, Reject, arrangement
+from rowferry.validate.verdict import REJECT, Reject
+
+REJECT_COLUMNS = ("_line", "_codes", "_message", "_raw")
+"""What a file of rejects has behind the table's own columns."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class Stats:
     these are. `declared`: the table's columns at that time. Both are empty in what earlier releases wrote.
     `references` is of earlier releases, whose keys and references were whole numbers: by the reference's column, its
     distinct values. None: keys and references are in files of their own.
+    `counts`: what was seen and left alone or left out (validate/reading.COUNTS); empty in what earlier releases wrote.
     """
 
     read: int
@@ -52,6 +60,7 @@ class Stats:
     references: Mapping[str, Sequence[int]] | None = None
     attempt: str = ""
     declared: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 class DeclarationChanged(SchemaDiffers):
@@ -80,10 +89,28 @@ class RunFiles:
     def __init__(self, bucket: Bucket, run: str, manifest: str | None = None) -> None:
         """`manifest`: the one that holds, from the run's row; None where an earlier release planned the run."""
         self.bucket = bucket
+        self.run = run
         self.prefix = f"runs/{run}/"
         self.input = f"{self.prefix}input.csv"
         self.manifest = manifest or f"{self.prefix}batches.jsonl"
         self.report = f"{self.prefix}report.json"
+
+    def keep_format(self, wanted: CsvFormat) -> CsvFormat:
+        """Writes the run's format, or finds the one that was written first; answers the one that holds."""
+        if self.bucket.write_once(self._format, CSV_FORMAT.dump_json(wanted)):
+            return wanted
+        return CSV_FORMAT.validate_json(self.bucket.read_all(self._format))
+
+    def format(self) -> CsvFormat | None:
+        """The run's format; None where an earlier release began the run."""
+        try:
+            return CSV_FORMAT.validate_json(self.bucket.read_all(self._format))
+        except NotFound:
+            return None
+
+    @property
+    def _format(self) -> str:
+        return f"{self.prefix}format.json"
 
     def write_manifest(self, batches: Iterable[Batch]) -> str:
         """Writes the manifest of one attempt at Plan; answers its key, for the run's row."""
@@ -139,6 +166,10 @@ class RunFiles:
                 " earlier declaration"
             )
         return stats
+
+    def counts(self, batch: int) -> Mapping[str, int]:
+        """What Validate counted in a batch beside its records."""
+        return _STATS.validate_json(self.bucket.read_all(self.stats_key(batch))).counts
 
     def write_rejects(self, key: str, rejects: Iterable[Reject]) -> None:
         self.bucket.write(key, b"".join(REJECT.dump_json(reject, exclude_none=True) + b"\n" for reject in rejects))
@@ -197,7 +228,7 @@ def given_records(
     width = len(dialect.columns or table.columns)
     for chunk in batch.chunks:
         text = files.bucket.read_range(files.input, chunk.start, chunk.end).decode()
-        whole = records(text, dialect.delimiter, chunk.line)
-        yield from (
-            (record.line, arrange(record.fields)) for record in whole if record.fields and len(record.fields) == width
-        )
+        for record in records(text, dialect.delimiter, chunk.line):
+            fields = without_surplus(record.fields or (), width)
+            if len(fields) == width:
+                yield record.line, arrange(fields)

@@ -4,16 +4,18 @@ Where no API is in reach of the functions, the code behind that route gives the 
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlencode
 
 import urllib3
 from pydantic import ValidationError
 
-from rowferry.csvfile.records import Dialect
+from rowferry.csvfile.dialect import Dialect
 from rowferry.declare.catalog import table_named
 from rowferry.errors import Never, ValidatorUnavailable
+from rowferry.validate.reading import ChunkFormat
 from rowferry.validate.verdict import CHUNK_MEDIA_TYPE, REJECT, Reject, validate_bytes
 
 _PASSING = {401, 408, 425, 429}
@@ -26,11 +28,12 @@ class ValidatorRefuses(Never):
 
 @dataclass(frozen=True)
 class Judged:
-    """A chunk's verdict as the API gave it; `rows` is `Validated.normal_text`."""
+    """A chunk's verdict as the API gave it; `rows` is `Validated.normal_text`, `counts` its counts."""
 
     read: int
     rejects: list[Reject]
     rows: bytes
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 class Judge(Protocol):
@@ -50,7 +53,13 @@ class InProcess:
     def judge(self, table: str, chunk: bytes, dialect: Dialect, first_line: int) -> Judged:
         """Raises: BadRequest."""
         validated = validate_bytes(table_named(table), chunk, dialect, first_line)
-        return Judged(validated.read, list(validated.rejects), validated.normal_text().encode())
+        rows = validated.normal_text().encode()
+        return Judged(validated.read, list(validated.rejects), rows, validated.counts)
+
+
+def _format(dialect: Dialect) -> str:
+    """What a chunk's format says beyond the default, as JSON."""
+    return "" if (given := ChunkFormat.of(dialect)) == ChunkFormat() else given.model_dump_json(exclude_defaults=True)
 
 
 class Validator:
@@ -70,12 +79,14 @@ class Validator:
             "delimiter": dialect.delimiter,
             "columns": ",".join(dialect.columns),
             "first_line": str(first_line),
+            "format": _format(dialect),
         }
         answer = self._post(urlencode({name: text for name, text in query.items() if text}), chunk)
         head, _, rows = answer.partition(b"\n")
         try:
             told = json.loads(head)
-            judged = Judged(told["read"], [REJECT.validate_python(reject) for reject in told["rejects"]], rows)
+            rejects = [REJECT.validate_python(reject) for reject in told["rejects"]]
+            judged = Judged(told["read"], rejects, rows, told.get("counts", {}))
         except (ValueError, KeyError, TypeError, ValidationError) as error:
             raise ValidatorUnavailable("the validator API's answer makes no sense") from error
         if judged.read != len(judged.rejects) + rows.count(b"\n") or (rows and not rows.endswith(b"\n")):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rowferry.declare import key
 from rowferry.declare.definition import Reference, TableDefinition
-from rowferry.validate.verdict import Fault
+from rowferry.validate.reading import Fault
 
 Fields = Sequence[bytes]
 """Some columns of a row, in normal form."""

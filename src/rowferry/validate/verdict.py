@@ -1,21 +1,19 @@
 """The verdict on up to 1,000 records: accepted rows in normal form, and rejects that say what is wrong."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from operator import itemgetter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from rowferry.csvfile.records import CHUNK_BYTES, CHUNK_RECORDS, Dialect, Record, plain_rows, records
-from rowferry.csvfile.split import find_dialect
+from rowferry.csvfile.dialect import Dialect, arrangement, folded, is_text, without_surplus
+from rowferry.csvfile.header import find_dialect
+from rowferry.csvfile.records import CHUNK_BYTES, CHUNK_RECORDS, Record, plain_rows, records
 from rowferry.declare.definition import TableDefinition
-from rowferry.declare.types import VERDICT
+from rowferry.declare.types import VERDICT, shown
 from rowferry.errors import BadRequest, TooLarge
-
-Fault = tuple[str, str]
-"""What is wrong with a row: a code for programs, and words for people."""
+from rowferry.validate.reading import Fault, arranged_header, read_fields, seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,8 @@ REJECT = TypeAdapter(Reject)
 class Validated:
     """A chunk's verdict. The accepted rows stand in three lists side by side, in the order of their lines.
 
-    `given`: fields as they came, in the table's order; `values`: the same as Python values.
+    `given`: fields in the table's order, numbers and words for null as without a declared format; `values`: the same
+    as Python values. `counts`: what was seen and left alone, or left out (reading.COUNTS).
     """
 
     table: TableDefinition
@@ -48,6 +47,7 @@ class Validated:
     given: Sequence[Sequence[str]]
     values: Sequence[Sequence[Any]]
     rejects: Sequence[Reject]
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def read(self) -> int:
@@ -84,19 +84,27 @@ def validate(table: TableDefinition, text: str, dialect: Dialect, first_line: in
     arrange = arrangement(table, dialect)
     width = len(dialect.columns or table.columns)
     rows = plain_rows(text, dialect.delimiter)
-    if rows is not None and all(len(row) == width for row in rows):
+    if rows is not None and "" not in dialect.columns and all(len(row) == width for row in rows):
         _cap(len(rows))
-        return _judge(table, range(first_line, first_line + len(rows)), [arrange(row) for row in rows], [])
+        return _judge(table, dialect, range(first_line, first_line + len(rows)), [arrange(row) for row in rows], [])
     chunk = list(records(text, dialect.delimiter, first_line))
     _cap(len(chunk))
-    lines, given, misshapen = list[int](), list[tuple[str, ...]](), list[Reject]()
+    lines, given, misshapen, surplus = list[int](), list[tuple[str, ...]](), list[Reject](), 0
     for record in chunk:
-        if record.fields is not None and len(record.fields) == width:
+        fields = without_surplus(record.fields, width) if record.fields is not None else ()
+        if len(fields) == width and not any(_unnamed(fields, dialect)):
+            surplus += len(record.fields or ()) > width
             lines.append(record.line)
-            given.append(arrange(record.fields))
+            given.append(arrange(fields))
         else:
-            misshapen.append(_misshapen(record, width))
-    return _judge(table, lines, given, misshapen)
+            misshapen.append(_misshapen(record, width, dialect))
+    validated = _judge(table, dialect, lines, given, misshapen)
+    return replace(validated, counts={**validated.counts, "surplus_fields": surplus}) if surplus else validated
+
+
+def _unnamed(fields: Sequence[str], dialect: Dialect) -> Iterator[str]:
+    """The fields below header cells without a name, which must be empty."""
+    return (field for field, name in zip(fields, dialect.columns, strict=False) if not name)
 
 
 def validate_bytes(table: TableDefinition, body: bytes, dialect: Dialect | None, first_line: int = 1) -> Validated:
@@ -114,21 +122,8 @@ def validate_bytes(table: TableDefinition, body: bytes, dialect: Dialect | None,
         return validate(table, text, dialect, first_line)
     text = text.removeprefix("\ufeff")
     found = find_dialect(text.encode(), table, whole=True)
-    return validate(table, text.encode()[found.bytes :].decode(), found.dialect, first_line + found.lines)
-
-
-def arrangement(table: TableDefinition, dialect: Dialect) -> Callable[[Sequence[str]], tuple[str, ...]]:
-    """A function that puts a record's fields into the table's order and leaves `_` columns out.
-
-    Raises: BadRequest where the dialect's columns are not the table's.
-    """
-    if dialect.columns in ((), table.names):
-        return tuple
-    own = [name for name in dialect.columns if not name.startswith("_")]
-    if sorted(own) != sorted(table.names):
-        raise BadRequest(f"columns {', '.join(own)} are not those of {table.name}: {', '.join(table.names)}")
-    places = [dialect.columns.index(name) for name in table.names]
-    return itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
+    rest = "".join(text.split("\n", found.lines)[found.lines :])
+    return validate(table, rest, found.dialect, first_line + found.lines)
 
 
 def _cap(count: int) -> None:
@@ -137,17 +132,39 @@ def _cap(count: int) -> None:
 
 
 def _judge(
-    table: TableDefinition, lines: Sequence[int], given: Sequence[tuple[str, ...]], misshapen: Sequence[Reject]
+    table: TableDefinition,
+    dialect: Dialect,
+    lines: Sequence[int],
+    given: Sequence[tuple[str, ...]],
+    misshapen: Sequence[Reject],
 ) -> Validated:
+    read, faults = read_fields(table, dialect.format, given)
+    values: Sequence[Sequence[Any]] = ()
     try:
-        return Validated(table, lines, given, table.rows.validate_python(given), misshapen)
+        values = table.rows.validate_python(read)
     except ValidationError as error:
-        faults = _faults(table, error)
+        for place, found in _faults(table, error).items():
+            faults[place] = [*faults.get(place, ()), *found]
+    faults |= _headers_again(table, dialect, given, faults)
+    if not faults:
+        return Validated(table, lines, read, values, misshapen, seen(table, read))
     rejects = [*misshapen, *(rejected(lines[place], found, given[place]) for place, found in faults.items())]
     rejects.sort(key=lambda reject: reject.line)
     accepted = [place for place in range(len(given)) if place not in faults]
-    rest = [given[place] for place in accepted]
-    return Validated(table, [lines[place] for place in accepted], rest, table.rows.validate_python(rest), rejects)
+    rest = [read[place] for place in accepted]
+    values = table.rows.validate_python(rest)
+    return Validated(table, [lines[place] for place in accepted], rest, values, rejects, seen(table, rest))
+
+
+def _headers_again(
+    table: TableDefinition, dialect: Dialect, given: Sequence[tuple[str, ...]], faults: Iterable[int]
+) -> dict[int, list[Fault]]:
+    """Records that repeat the header, by their place; where names can't be values, only rows with faults may be one."""
+    names = arranged_header(table, dialect)
+    places = range(len(given)) if is_text(table.columns[0]) else faults
+    words = [("header_again", "the header stands here again")]
+    found = (place for place in places if given[place][0].strip().casefold() == names[0])
+    return {place: words for place in found if folded(given[place]) == names}
 
 
 def rejected(line: int, faults: Sequence[Fault], fields: tuple[str, ...]) -> Reject:
@@ -156,11 +173,12 @@ def rejected(line: int, faults: Sequence[Fault], fields: tuple[str, ...]) -> Rej
     return Reject(line, codes, f"line {line}: {'; '.join(words)}", fields)
 
 
-def _misshapen(record: Record, width: int) -> Reject:
+def _misshapen(record: Record, width: int, dialect: Dialect) -> Reject:
     if record.fields is None:
-        words = "the quoting is broken: text stands behind a closing quote"
-        return Reject(record.line, ("bad_quoting",), f"line {record.line}: {words}", raw=record.raw)
+        return Reject(record.line, ("bad_quoting",), f"line {record.line}: {record.broken}", raw=record.raw)
     words = f"{len(record.fields)} fields where {width} are expected"
+    if len(record.fields) == width:
+        words = f"{shown(next(_unnamed(record.fields, dialect), ''))} stands in a column that has no name in the header"
     return Reject(record.line, ("field_count",), f"line {record.line}: {words}", raw=record.raw)
 
 
@@ -184,5 +202,6 @@ CHUNK_MEDIA_TYPE = "application/vnd.rowferry.chunk"
 def chunk_answer(validated: Validated) -> str:
     """A chunk's verdict in CHUNK_MEDIA_TYPE."""
     rejects = [REJECT.dump_python(reject, mode="json", exclude_none=True) for reject in validated.rejects]
-    head = json.dumps({"read": validated.read, "rejects": rejects}, ensure_ascii=False)
+    counts = {"counts": validated.counts} if validated.counts else {}
+    head = json.dumps({"read": validated.read, "rejects": rejects, **counts}, ensure_ascii=False)
     return f"{head}\n{validated.normal_text()}"

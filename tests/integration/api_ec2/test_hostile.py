@@ -111,8 +111,8 @@ def test_a_formula_stays_as_it_was_given_and_a_copy_is_safe_to_look_at(pipeline:
     kept = [row["name"] for row in pipeline.rejects(report)]
     assert kept == ["", *FORMULAS]
     (view,) = report["view_keys"]
-    assert view == report["rejects_key"].replace("rejects.csv", "rejects-to-view.csv")
-    text = pipeline.bucket.read_all(view).decode()
+    assert view == report["rejects_key"].replace("jobs-rejects.csv", "rejects-to-view.csv")
+    text = pipeline.bucket.read_all(view).decode("utf-8-sig")
     shown = [row["name"] for row in csv.DictReader(io.StringIO(text, newline=""))]
     assert shown == ["", *(f"'{formula}" for formula in FORMULAS)]
 

@@ -41,7 +41,7 @@ def test_valid_rows_arrive_and_the_others_say_why(pipeline: Pipeline) -> None:
         ("5", "no_parent", "line 5: department_id 9 is not in departments"),
     ]
     assert sorted(pipeline.places()) == [
-        f"errors/hired_employees/{report['run']}/rejects.csv",
+        f"errors/hired_employees/{report['run']}/hired_employees-rejects.csv",
         "processed/departments.csv",
         "processed/hired_employees.csv",
         "processed/jobs.csv",

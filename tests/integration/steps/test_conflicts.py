@@ -70,7 +70,11 @@ def test_a_file_with_no_valid_row_ends_whole_in_errors_with_its_rejects(pipeline
     report = pipeline.migrate("raw/departments/new.csv", "1,\nx,A\n")
     folder = f"errors/departments/new/{report['run']}"
     assert report["status"] == "gated"
-    assert sorted(pipeline.places()) == [f"{folder}/new.csv", f"{folder}/reason.json", f"{folder}/rejects.csv"]
+    assert sorted(pipeline.places()) == [
+        f"{folder}/departments-rejects.csv",
+        f"{folder}/new.csv",
+        f"{folder}/reason.json",
+    ]
 
 
 def test_too_many_rejects_shut_the_gate_and_nothing_is_written(pipeline: Pipeline) -> None:

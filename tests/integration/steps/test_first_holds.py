@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from rowferry import ledger
-from rowferry.csvfile.records import Dialect
+from rowferry.csvfile.dialect import Dialect
 from rowferry.declare.catalog import TABLES
 from rowferry.declare.table import Id, Key, read_models
 from rowferry.declare.types import Integer, Text

@@ -11,7 +11,8 @@ import pytest
 
 from rowferry import ledger
 from rowferry.errors import NotFound
-from rowferry.steps.plan import FILE_BYTES, Uploaded
+from rowferry.steps.input_copy import FILE_BYTES
+from rowferry.steps.plan import Uploaded
 from rowferry.storage.mysql import Connection
 from rowferry.storage.s3 import Bucket, Version
 from tests.support.pipeline import Pipeline

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rowferry.csvfile.records import Dialect
+from rowferry.csvfile.dialect import Dialect
 from rowferry.errors import ValidatorUnavailable
 from rowferry.steps.work_files import RunFiles
 from rowferry.validate.client import Judged, Validator

@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 
-from rowferry.csvfile.records import Record, plain_rows, records
+from rowferry.csvfile.records import BEFORE_QUOTE, BEHIND_QUOTE, Record, plain_rows, records
 from rowferry.errors import BadRequest
 from tests.support.csv_files import SCRAPS, CsvFile, InDoubt, by_csv_module, by_letters, csv_files
 
@@ -21,8 +21,8 @@ def test_blank_lines_are_counted_but_are_no_records() -> None:
     assert read("\n\r\n1,a\n\n\n2,b\n\n") == [(3, ["1", "a"]), (6, ["2", "b"])]
 
 
-def test_a_line_of_spaces_and_an_empty_quoted_field_are_records() -> None:
-    assert read('  \n""\n') == [(1, ["  "]), (2, [""])]
+def test_a_line_of_spaces_is_a_record_and_an_empty_quoted_field_is_none() -> None:
+    assert read('  \n""\n') == [(1, ["  "])]
 
 
 @pytest.mark.parametrize("text", ["1,a", "1,a\n", "1,a\r\n", "1,a\r"])
@@ -43,12 +43,27 @@ def test_letters_that_other_readers_take_for_line_ends_are_kept() -> None:
 
 
 def test_a_quote_within_an_unquoted_field_is_a_letter() -> None:
-    assert read('1,5" disk\n2, "a"\n') == [(1, ["1", '5" disk']), (2, ["2", ' "a"'])]
+    assert read('1,5" disk\n2,a "b"\n') == [(1, ["1", '5" disk']), (2, ["2", 'a "b"'])]
+
+
+def test_a_blank_before_an_opening_quote_breaks_that_record_alone() -> None:
+    found = list(records('1, "a"\n2," ""b"""\n', ",", 1))
+    assert found == [Record(1, None, '1, "a"', BEFORE_QUOTE), Record(2, ["2", ' "b"'], '2," ""b"""')]
+
+
+@pytest.mark.parametrize("text", [",\n", '"",""\r\n', "\ufeff\n", '\ufeff"",\n'])
+def test_a_record_of_empty_fields_only_is_none(text: str) -> None:
+    assert read("1,a\n" + text + "2,b\n" + text) == [(1, ["1", "a"]), (3, ["2", "b"])]
+
+
+def test_a_byte_order_mark_at_a_records_beginning_is_no_part_of_it() -> None:
+    text = '\ufeff"1",a\n\ufeff2,\ufeffb\n3,"c\n\ufeffd"\n'
+    assert read(text) == [(1, ["1", "a"]), (2, ["2", "\ufeffb"]), (3, ["3", "c\n\ufeffd"])]
 
 
 def test_text_behind_a_closing_quote_breaks_that_record_alone() -> None:
     assert list(records('1,"Acme 5" disk\n2,b\n', ",", 7)) == [
-        Record(7, None, '1,"Acme 5" disk'),
+        Record(7, None, '1,"Acme 5" disk', BEHIND_QUOTE),
         Record(8, ["2", "b"], "2,b"),
     ]
 
@@ -80,7 +95,7 @@ def test_each_delimiter_leaves_the_others_alone(delimiter: str) -> None:
 
 
 def test_the_fast_way_takes_lines_that_are_each_a_record() -> None:
-    assert plain_rows('1,"a, ""b"""\r\n2,c\n', ",") == [["1", 'a, "b"'], ["2", "c"]]
+    assert plain_rows('1,"a,""b"""\r\n2,c\n', ",") == [["1", 'a,"b"'], ["2", "c"]]
 
 
 @pytest.mark.parametrize("text", ['1,"a\nb"\n', "1,a\n\n2,b\n", "1,a\rb\n", '1,"a"b\n', '1,"a\n', "1,a\r"])

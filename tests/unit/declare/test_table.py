@@ -151,7 +151,16 @@ def test_an_unknown_table_is_named_with_those_that_are_known() -> None:
         ("jobs-2021-07-27 (1)+é%20.csv.gz", "jobs"),
         ("jobs-.csv", "jobs"),
         ("jobs/2021.csv", "jobs"),
-        ("jobs/a/b/departments.csv", "jobs"),
+        ("jobs/a/b/c.csv", "jobs"),
+        ("jobs.CSV", "jobs"),
+        ("Jobs.csv", "jobs"),
+        ("jobs_2021.csv", "jobs"),
+        ("jobs.csv.csv", "jobs"),
+        ("jobs.2021.csv", "jobs"),
+        ("old/jobs.csv", "jobs"),
+        ("hr/jobs/LOAD00000001.csv", "jobs"),
+        ("jobs/0000_part_00", "jobs"),
+        ("departments/jobs/2021.csv", "jobs"),
         ("hired_employees.csv", "hired_employees"),
         ("departments-" + "a" * 1000 + ".csv", "departments"),
     ],
@@ -163,9 +172,8 @@ def test_a_path_names_its_table(path: str, table: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "", "jobs", "jobs/", "jobs.CSV", "Jobs.csv", "jobs2.csv", "jobs_2021.csv", "jobs.csv.csv", "jobs.csv/a.csv",
-        "job.csv", "old/jobs.csv", "jobs.csv.zip", "jobs.gz", "jobs-a.txt", " jobs.csv", "my-jobs.csv", ".csv",
-        "jobs.2021.csv",
+        "", "jobs", "jobs2.csv", "jobs.csv/a.csv", "job.csv", "jobs.csv.zip", "jobs.gz", "jobs-a.txt", " jobs.csv",
+        "my-jobs.csv", ".csv", "rejects.csv", "jobs/departments.csv", "jobs/data.json",
     ],
 )  # fmt: skip
 def test_a_path_that_almost_names_a_table_names_none(path: str) -> None:

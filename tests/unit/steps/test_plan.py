@@ -5,7 +5,8 @@ import datetime as dt
 import pytest
 
 from rowferry.errors import Refused
-from rowferry.steps.plan import FILE_RECORDS, check_size, in_order
+from rowferry.steps.input_copy import FILE_RECORDS, check_size
+from rowferry.steps.plan import in_order
 from rowferry.storage.s3 import Version
 
 SECOND = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)

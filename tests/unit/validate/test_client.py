@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from rowferry.csvfile.records import Dialect
+from rowferry.csvfile.dialect import Dialect
 from rowferry.declare.catalog import TABLES
 from rowferry.errors import ValidatorUnavailable
 from rowferry.validate.client import Judged, Validator, ValidatorRefuses
