@@ -166,6 +166,7 @@ def again(stack: Stack, say: Say) -> None:
     start = Start(stack, say)
     if was_whole := stack.runs():
         say(f"the stack in {shown(stack.folder)} is already running")
+    stack.stopped = False
     start.database_again()
     emulator_was_gone = start.emulator_again()
     changed = stack.release != fingerprint()
@@ -175,7 +176,6 @@ def again(stack: Stack, say: Say) -> None:
         start.start_api()
     if emulator_was_gone:
         start.go_on()
-    stack.stopped = False
     stack.write()
 
 
