@@ -74,21 +74,21 @@ load: install ## 2,000 small files, then one of two million rows, and what they 
 	@$(BIN)/python -m tests.chaos.load
 
 up: install ## start the local stack: MySQL, the emulated AWS with our template, the API
-	@$(BIN)/python -m local up
+	@$(BIN)/rowferry up
 
-down: ## stop the local stack; its database and bucket go with it
-	@test ! -x $(BIN)/python || $(BIN)/python -m local down
+down: ## stop the local stack; DELETE=1 deletes its database and bucket too
+	@test ! -x $(BIN)/rowferry || $(BIN)/rowferry down $(if $(DELETE),--delete)
 
 status: ## what runs, where, and since when
-	@test -x $(BIN)/python || { echo "nothing is installed yet: make up"; exit 1; }
-	@$(BIN)/python -m local status
+	@test -x $(BIN)/rowferry || { echo "nothing is installed yet: make up"; exit 1; }
+	@$(BIN)/rowferry status
 
 env: ## shell exports for the running stack: eval "$(make -s env)"
-	@test -x $(BIN)/python || { echo "nothing is installed yet: make up" >&2; exit 1; }
-	@$(BIN)/python -m local env
+	@test -x $(BIN)/rowferry || { echo "nothing is installed yet: make up" >&2; exit 1; }
+	@$(BIN)/rowferry env
 
 demo: install ## the stack, three sample files through it, and the account of every row
-	@$(BIN)/python -m local demo
+	@$(BIN)/rowferry demo
 
 invoke: install ## one function in Lambda's container: FN=PlanFunction, EVENT=file or a sample; WITH=rie without Docker
 	@$(BIN)/python -m local.invoke $(or $(FN),$(error make invoke FN=PlanFunction)) \
@@ -106,6 +106,7 @@ bench: install ## what bench/ measures
 costs: install ## docs/costs.md from prices and counted calls; COUNT=1 counts anew, on a stack of its own
 	@$(BIN)/python -m bench.costs $(if $(COUNT),--count)
 
-clean: down ## remove everything that was made: environments, stack, caches
+clean: ## remove everything that was made: environments, stack, caches
+	@$(MAKE) down DELETE=1
 	@rm -rf .venv .tools .local .aws-sam .build .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

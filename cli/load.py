@@ -10,7 +10,6 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from cli.commands import history_of
-from cli.file_options import metadata_of
 from cli.follow import follow, worst
 from cli.history import Run
 from cli.options import shared
@@ -50,7 +49,7 @@ def load(
     output = options.output
     wanted = keys_of(files, table, dry_run)
     stack = find(options)
-    uploaded = _upload_all(stack, wanted, metadata_of(context), output)
+    uploaded = _upload_all(stack, wanted, context.meta.get("metadata", {}), output)
     if not wait:
         for one in uploaded:
             output.emit({"file": str(one.path), "key": one.key, "run": one.run, "status": "uploaded"})

@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from cli import backups, check, load, metrics, runs
-from cli.options import with_shared
+from cli import backups, check, laptop, load, metrics, runs
+from cli.options import ON_THIS_MACHINE, OPTIONS, with_shared
 from cli.output import OTHER, CommandError, console
 
 EXIT_CODES = (
@@ -28,10 +28,13 @@ TOPICS: dict[str, tuple[Callable[..., Any], ...]] = {
     "Runs": (runs.runs, runs.show, runs.rejects, runs.retry, runs.abandon),
     "Backups": (backups.backup, backups.backups, backups.restore),
     "Reports": (metrics.hires, metrics.departments),
+    "The stack on this machine": (laptop.up, laptop.down, laptop.status, laptop.demo, laptop.env, laptop.doctor),
 }
+LOCAL_ONLY = (check.check, laptop.up, laptop.down, laptop.status, laptop.demo, laptop.env)
 for panel, commands in TOPICS.items():
     for command in commands:
-        app.command(rich_help_panel=panel)(with_shared(command))
+        names = ON_THIS_MACHINE if command in LOCAL_ONLY else tuple(OPTIONS)
+        app.command(rich_help_panel=panel)(with_shared(command, names))
 
 
 def main() -> None:

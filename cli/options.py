@@ -2,12 +2,13 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
+from cli.file_options import FORMAT_OPTIONS, metadata_of
 from cli.output import Output
 
 _PANEL = "Options of every command"
@@ -74,11 +75,28 @@ def with_shared(command: Callable[..., Any], names: tuple[str, ...] = tuple(OPTI
         context.obj = Shared(output, **mine)
         return command(context, **given)
 
+    return _extended(called, command, {name: OPTIONS[name] for name in OPTIONS if name in names})
+
+
+def with_format(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command with the options of file_options.py; `context.meta["metadata"]` has what they become."""
+
+    @functools.wraps(command)
+    def called(context: typer.Context, **given: Any) -> Any:
+        context.meta["metadata"] = metadata_of({name: given.pop(name) for name in FORMAT_OPTIONS})
+        return command(context, **given)
+
+    return _extended(called, command, FORMAT_OPTIONS)
+
+
+def _extended(
+    called: Callable[..., Any], command: Callable[..., Any], options: Mapping[str, tuple[Any, Any]]
+) -> Callable[..., Any]:
+    """Gives `called` the signature of the command with more options, as Typer reads it."""
     signature = inspect.signature(command)
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
-        for name, (kind, default) in OPTIONS.items()
-        if name in names
+        for name, (kind, default) in options.items()
     ]
     vars(called)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), *added])
     called.__annotations__ = {**command.__annotations__, **{one.name: one.annotation for one in added}}

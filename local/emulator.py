@@ -1,6 +1,8 @@
 """The emulated AWS: MiniStack on one port of 127.0.0.1, in an environment of its own."""
 
+import os
 import shutil
+import signal
 import urllib.request
 from pathlib import Path
 from typing import Any, Self
@@ -8,7 +10,8 @@ from typing import Any, Self
 from botocore.config import Config
 from pydantic import BaseModel, ConfigDict
 
-from local.processes import Process, bare_environment, chosen_port, spawn, wait_until_ready
+from local.ministack import saved_mark
+from local.processes import LocalError, Process, bare_environment, chosen_port, spawn, wait_until, wait_until_ready
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".tools" / "ministack" / "bin" / "python"
@@ -62,6 +65,14 @@ class Emulator(BaseModel):
         emulator = cls(process=spawn([PYTHON, "-P", MINISTACK], log, env, home), port=port, folder=home, keeps=keeps)
         wait_until_ready("MiniStack", emulator.process, log, lambda: answers(f"{emulator.url}/_ministack/health"))
         return emulator
+
+    def save(self) -> None:
+        """Writes what it holds to disk, so that it outlasts a kill too. Raises: LocalError."""
+        mark = saved_mark(self.folder / "state")
+        mark.unlink(missing_ok=True)
+        os.kill(self.process.pid, signal.SIGUSR1)
+        if not wait_until(mark.exists, 30):
+            raise LocalError(f"MiniStack did not write its state to {mark.parent}")
 
     def environment(self) -> dict[str, str]:
         """What makes the AWS SDKs and tools use the emulator and nothing else, whatever this machine has configured."""

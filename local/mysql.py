@@ -22,8 +22,6 @@ from local.certificates import Certificates, make_certificates
 from local.mysqld import IMAGE, Program, find
 from local.processes import LocalError, Process, bare_environment, chosen_port, private, spawn, tail, wait_until_ready
 from rowferry.config import BootstrapSettings, Settings
-from rowferry.setup import tables
-from rowferry.setup.bootstrap import APP_CONNECTIONS, bootstrap
 from rowferry.storage import mysql
 
 DATABASE = USER = "rowferry"
@@ -96,12 +94,21 @@ class MySQLServer(BaseModel):
             return False
 
     def make_ready(self) -> None:
-        """Users, rights and tables as on RDS, by the same code. A stand-in has another way to change passwords."""
+        """Users, rights and tables as on RDS, by the same code. A stand-in has another way to change passwords.
+
+        Only this needs tables.py to be right. Raises: LocalError where a table is not what its class declares.
+        """
+        from rowferry.setup import tables
+        from rowferry.setup.bootstrap import TablesDiffer, bootstrap
+
         if self.program.startswith("MariaDB"):
             with mysql.session(Settings.from_env(self.environment())) as conn:
                 tables.create(conn)
         else:
-            bootstrap(BootstrapSettings.from_env(self.environment() | self.admin_environment()))
+            try:
+                bootstrap(BootstrapSettings.from_env(self.environment() | self.admin_environment()))
+            except TablesDiffer as error:
+                raise LocalError(f"{error}; change the table in the database, or the class in tables.py") from error
 
     def connect(
         self, user: str = USER, read_timeout: float | None = None
@@ -257,6 +264,8 @@ PASSWORDS = ("password", "admin_password", "bi_password", "root_password")
 def first_statements(program: Program, words: Mapping[str, str]) -> str:
     """One statement to a line, as --init-file wants them. On MySQL everything else is the bootstrap's."""
     database, account, admin = f"`{DATABASE}`", f"'{USER}'@'%'", f"'{ADMIN}'@'%'"
+    from rowferry.setup.bootstrap import APP_CONNECTIONS
+
     stand_in = [
         f"CREATE USER {account} IDENTIFIED BY '{words['password']}' REQUIRE SSL"
         f" WITH MAX_USER_CONNECTIONS {APP_CONNECTIONS};",

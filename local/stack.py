@@ -1,29 +1,31 @@
 """The local stack as a whole: what runs where, kept in one private file of its state directory.
 
-`up` starts what is missing, `down` ends what it started and drops the data: each stack begins with an empty database
-and an empty bucket. Several run side by side, one to a state directory (ROWFERRY_STATE, by default .local).
+`up` starts what is missing and finds the database and the bucket of before, however they ended; `down` ends what it
+started and keeps the data, unless it is told to delete them. Several stacks run side by side, one to a state directory
+(ROWFERRY_STATE, by default .local).
 """
 
 import fcntl
 import os
 import secrets
-import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import boto3
 from pydantic import BaseModel, Field
 
 from local.api import Api, choose_port, url_of
 from local.deploy import Deployment, build, deploy, make_secret
 from local.emulator import ROOT, Emulator
-from local.mysql import MySQLServer
+from local.mysql import BI_USER, MySQLServer
 from local.mysqld import Program, find
 from local.processes import LocalError
+from local.release import check_tables, fingerprint
 
 Say = Callable[[str], None]
 
@@ -38,6 +40,12 @@ class Stack(BaseModel):
     keeps: bool = False
     """The emulator can be stopped and started again with what it holds."""
     deployment: Deployment | None = None
+    parameters: dict[str, str] = {}
+    """What the template was deployed with."""
+    release: str = ""
+    """Of the code that was deployed: `release.fingerprint`."""
+    stopped: bool = False
+    """`down` ended it and kept its data."""
     api: Api | None = None
     api_token: str = Field(default_factory=lambda: secrets.token_urlsafe(32))  # the operator's
     validator_token: str = Field(default_factory=lambda: secrets.token_urlsafe(32))
@@ -70,17 +78,20 @@ class Stack(BaseModel):
     def runs(self) -> bool:
         return self.holds_data() and bool(self.api and self.api.alive())
 
-    def bring_database_up_to_date(self) -> None:
-        """The tables of this release, where the stack was started by an older one."""
-        assert self.mysql
-        self.mysql.make_ready()
+    def can_start_again(self) -> bool:
+        """It was deployed once, and its database and its bucket are on disk."""
+        return bool(self.keeps and self.mysql and self.emulator and self.deployment and self.release)
 
     def stop(self) -> None:
-        """Ends the parts, last one first, and drops their data; the logs stay."""
+        """Ends the parts, last one first."""
         for part in (self.api, self.emulator, self.mysql):
             if part:
                 part.stop()
-        for data in ("mysql/data", "aws/tmp"):
+
+    def delete(self) -> None:
+        """Ends the parts and drops their data; the logs stay."""
+        self.stop()
+        for data in ("mysql/data", "aws/tmp", "aws/s3", "aws/state"):
             shutil.rmtree(self.folder / data, ignore_errors=True)
         (self.folder / "stack.json").unlink(missing_ok=True)
 
@@ -99,7 +110,7 @@ class Stack(BaseModel):
     def environment(self) -> dict[str, str]:
         """For any shell or program that works with the running stack."""
         if not (self.mysql and self.emulator and self.deployment and self.api):
-            raise LocalError(f"no stack runs in {self.folder}: make up")
+            raise LocalError(f"no stack runs in {self.folder}: `rowferry up` starts one")
         return {
             **self.emulator.environment(),
             "ROWFERRY_BUCKET": self.deployment.bucket,
@@ -115,6 +126,8 @@ class Stack(BaseModel):
             "MYSQL_PASSWORD": self.mysql.password,
             "MYSQL_DATABASE": self.mysql.database,
             "MYSQL_TLS_CA": str(self.mysql.ca),
+            "MYSQL_BI_USER": BI_USER,
+            "MYSQL_BI_PASSWORD": self.mysql.bi_password,
         }
 
 
@@ -122,39 +135,64 @@ def state_folder() -> Path:
     return Path(os.environ.get("ROWFERRY_STATE") or ROOT / ".local").absolute()
 
 
-def up(folder: Path, say: Say = print, allow_stand_in: bool = False, keeps: bool = False) -> Stack:
-    """A running stack: the one that is there, or a new one. About half a minute, a quarter with a warm build cache.
+def up(folder: Path, say: Say = print, allow_stand_in: bool = False, keeps: bool = True) -> Stack:
+    """A running stack: the one that is there, the one that was there, or a new one. About half a minute for a new one.
 
-    Raises: LocalError, and whatever was started for it is ended again.
+    `keeps`: its data outlast its processes. Raises: LocalError; a new stack is deleted again then, no other one is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         stack = Stack.read(folder)
+        if stack.can_start_again():
+            again(stack, say)
+            return stack
         if stack.runs():
-            stack.bring_database_up_to_date()
             say(f"the stack in {shown(folder)} is already running")
             return stack
-        if stack.holds_data():
-            say("the API is down: starting it again")
-            stack.bring_database_up_to_date()
-        else:
-            begin_afresh(stack, say)
-            stack = Stack(folder=folder, started=datetime.now(UTC), keeps=keeps)
+        if stack.started:
+            say("a part of the stack has died, and this stack keeps no data: ending the rest, then a fresh start")
+            stack.delete()
+        stack = Stack(folder=folder, started=datetime.now(UTC), keeps=keeps)
         try:
             Start(stack, say).carry_out(allow_stand_in)
         except BaseException:
-            stack.stop()
+            stack.delete()
             raise
         return stack
 
 
-def down(folder: Path, say: Say = print) -> None:
+def again(stack: Stack, say: Say) -> None:
+    """Starts what does not run, on its data; takes in changed code; goes on with runs that were under way."""
+    start = Start(stack, say)
+    if was_whole := stack.runs():
+        say(f"the stack in {shown(stack.folder)} is already running")
+    stack.stopped = False
+    start.database_again()
+    emulator_was_gone = start.emulator_again()
+    changed = stack.release != fingerprint()
+    if changed:
+        start.update()
+    if changed or not was_whole:
+        start.start_api()
+    if emulator_was_gone:
+        start.go_on()
+    stack.write()
+
+
+def down(folder: Path, say: Say = print, delete: bool = False) -> None:
     if not (folder / "stack.json").exists():
         say(f"no stack runs in {shown(folder)}")
         return
     with locked(folder):
-        Stack.read(folder).stop()
-    say(f"the stack in {shown(folder)} is down, its data are gone; its logs are still there")
+        stack = Stack.read(folder)
+        if delete or not stack.can_start_again():
+            stack.delete()
+            say(f"the stack in {shown(folder)} is down, its data are gone; its logs are still there")
+            return
+        stack.stop()
+        stack.stopped = True
+        stack.write()
+    say(f"the stack in {shown(folder)} is down; its database and bucket are kept: `rowferry up` starts it again")
 
 
 @contextmanager
@@ -164,13 +202,7 @@ def running(folder: Path, say: Say = print, keeps: bool = False) -> Iterator[Sta
     try:
         yield stack
     finally:
-        down(folder, say)
-
-
-def begin_afresh(stack: Stack, say: Say) -> None:
-    if stack.started:
-        say("a part of the stack has died: ending the rest, then a fresh start")
-        stack.stop()
+        down(folder, say, delete=True)
 
 
 class Start:
@@ -182,15 +214,67 @@ class Start:
         self.clock = time.monotonic()
 
     def carry_out(self, allow_stand_in: bool) -> None:
-        if not self.stack.deployment:
-            program = find(allow_stand_in)
-            with ThreadPoolExecutor(max_workers=1) as pool:  # the build needs nothing that the others bring
-                building = pool.submit(build, self.stack.folder)
-                self.start_database(program)
-                self.start_emulator()
-                template = building.result()
-            self.deploy(template, choose_port())
+        program = find(allow_stand_in)
+        self.stack.release = fingerprint()
+        with ThreadPoolExecutor(max_workers=1) as pool:  # the build needs nothing that the others bring
+            building = pool.submit(build, self.stack.folder)
+            self.start_database(program)
+            self.start_emulator()
+            template = building.result()
+        self.deploy(template, choose_port())
         self.start_api()
+
+    def database_again(self) -> None:
+        server = self.stack.mysql
+        assert server
+        if server.process.alive() and server.answers():
+            return
+        server.stop()  # where it does not answer
+        self.stack.mysql = server.start_again()
+        self.stack.write()
+        self.done(f"{server.program} started again on its data")
+
+    def emulator_again(self) -> bool:
+        """Whether it did not run."""
+        emulator = self.stack.emulator
+        assert emulator
+        if emulator.alive():
+            return False
+        emulator.stop()
+        self.stack.emulator = emulator.start_again()
+        self.stack.write()
+        self.done("MiniStack started again with its bucket")
+        return True
+
+    def update(self) -> None:
+        """The code of now: new tables are made, a changed one is told in words. The template is deployed again.
+
+        Raises: LocalError before anything is changed.
+        """
+        mysql, emulator = self.stack.mysql, self.stack.emulator
+        assert mysql and emulator
+        self.say("the code has changed: taking it in")
+        release = fingerprint()
+        check_tables()
+        mysql.make_ready()
+        self.stack.deployment = deploy(build(self.stack.folder), emulator, self.stack.parameters, self.stack.folder)
+        emulator.save()
+        self.stack.release = release
+        self.stack.write()
+        self.done("template.yaml built and deployed by SAM")
+
+    def go_on(self) -> None:
+        """Runs whose executions ended with the emulator are free again, and the sweep starts them and lost uploads."""
+        mysql, emulator, deployment = self.stack.mysql, self.stack.emulator, self.stack.deployment
+        assert mysql and emulator and deployment
+        with closing(mysql.connect()) as conn, conn.cursor() as cursor:
+            cursor.execute("UPDATE rowferry_runs SET lease_until = '2000-01-01' WHERE status = 'running'")
+            conn.commit()
+            under_way = cursor.rowcount
+        with closing(boto3.client("stepfunctions", **emulator.client_options())) as states:
+            states.start_execution(stateMachineArn=deployment.sweep_arn, input='{"older_than_minutes": 0}')
+        if under_way:
+            self.say(f"{under_way} runs were under way: they go on where they stopped")
 
     def start_database(self, program: Program) -> None:
         server = self.stack.mysql = MySQLServer.start(self.stack.folder, program)
@@ -217,6 +301,10 @@ class Start:
             "DbTlsCa": str(mysql.ca),
         }
         self.stack.deployment = deploy(template, emulator, parameters, self.stack.folder)
+        self.stack.parameters = parameters
+        self.stack.write()
+        if self.stack.keeps:
+            emulator.save()
         self.api_port = api_port
         self.done(f"template.yaml built and deployed by SAM, bucket {self.stack.deployment.bucket}")
 
@@ -240,30 +328,6 @@ def locked(folder: Path) -> Iterator[None]:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def status(folder: Path) -> tuple[list[str], bool]:
-    """A line per part, and whether all is well: every part of a stack runs, or there is no stack."""
-    stack = Stack.read(folder)
-    if not stack.started:
-        return [f"no stack runs in {shown(folder)}: make up"], True
-    mysql, emulator, api = stack.mysql, stack.emulator, stack.api
-    parts = [
-        ("database", mysql and mysql.answers(), mysql and f"{mysql.program}, {mysql.host}:{mysql.port}"),
-        ("AWS", emulator and emulator.alive(), emulator and f"MiniStack, {emulator.url}"),
-        ("API", api and api.alive(), api and api.url),
-    ]
-    lines = [f"stack in {shown(folder)}, started {stack.started:%Y-%m-%d %H:%M:%S} UTC"]
-    lines += [f"  {name:9} {'runs' if alive else 'DEAD':5} {where or ''}" for name, alive, where in parts]
-    if stack.deployment:
-        lines.append(f"  bucket          {stack.deployment.bucket}")
-    runs = stack.runs()
-    return lines if runs else [*lines, "repair it by: make up"], runs
-
-
-def exports(folder: Path) -> str:
-    environment = Stack.read(folder).environment()
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())
 
 
 def shown(folder: Path) -> str:

@@ -21,6 +21,7 @@ MADE_OF_NAMES = ("columns_sql(", "same_key(", "key_words_sql(", "part.sql(")
 
 REVIEWED = {
     "backup/export.py": {"table.name", "table.key", "record.line_sql(found, 't')"},
+    "setup/views.py": {"name", "query"},  # constants
     "setup/bootstrap.py": {
         "_quoted(name)",  # the database's name, quoted
         "pattern",  # the same as GRANT takes it

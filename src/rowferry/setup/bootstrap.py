@@ -17,7 +17,7 @@ from rowferry.declare import ddl
 from rowferry.declare.catalog import TABLES
 from rowferry.errors import DatabaseUnavailable, Never
 from rowferry.ledger import WrongSchema
-from rowferry.setup import tables
+from rowferry.setup import tables, views
 from rowferry.storage import mysql
 from rowferry.storage.mysql import Connection, LoginRefused
 
@@ -84,6 +84,7 @@ def _make_tables(conn: Connection) -> None:
     tables.create(conn)
     if found := [words for table in TABLES.values() for words in ddl.misfits(conn, table)]:
         raise TablesDiffer("; ".join(found))
+    views.create(conn)
 
 
 def _connect(admin: Settings, patience: float) -> Connection:
