@@ -13,6 +13,7 @@ from rowferry.csvfile.records import Dialect
 from rowferry.csvfile.split import Batch
 from rowferry.declare import constraints
 from rowferry.declare.catalog import TABLES, table_named
+from rowferry.declare.ddl import fields_loaded
 from rowferry.declare.information_schema import UniqueIndex
 from rowferry.declare.table import Table
 from rowferry.errors import BooksDoNotBalance, Contention
@@ -50,7 +51,8 @@ def stage(conn: Connection, table: Table, path: str, count: int) -> None:
         "CREATE TEMPORARY TABLE rowferry_class (k BIGINT NOT NULL PRIMARY KEY,"
         " class CHAR(9) CHARACTER SET ascii NOT NULL) ENGINE = InnoDB",
     )
-    if count and mysql.load_local(conn, path, "rowferry_stage", ("_line", *table.names)) != (count, 0):
+    names, computed = fields_loaded(table)
+    if count and mysql.load_local(conn, path, "rowferry_stage", ("_line", *names), computed) != (count, 0):
         raise BooksDoNotBalance(f"not all of {count} rows went into the staging table of {table.name}")
 
 
