@@ -30,22 +30,7 @@ from rowferry.backup.retention import Retention
 from rowferry.config import Settings
 from rowferry.declare.catalog import table_named
 from rowferry.declare.table import Id, Table
-from rowferry.declare.types import (
-    Binary,
-    Boolean,
-    Date,
-    DateTime,
-    Decimal,
-    Double,
-    Integer,
-    Json,
-    Kind,
-    Text,
-    Time,
-    Timestamp,
-    Uuid,
-    Varchar,
-)
+from rowferry.declare.types import Decimal, Integer, Kind, Text, Timestamp
 from rowferry.errors import BackupDamaged, Busy, NotFound, OutOfTime, RowferryError, SchemaDiffers, UnknownTable
 from rowferry.ledger import jobs
 from rowferry.storage import mysql
@@ -209,12 +194,8 @@ def test_a_zero_date_is_refused(vault: Vault, server: MySQLServer) -> None:
 
 # --- one moment ------------------------------------------------------------------------------------------------------
 
-DECIMALS = st.integers(1, 65).flatmap(
-    lambda digits: st.builds(Decimal, st.just(digits), st.integers(0, min(digits, 30)))
-)
+DECIMALS = st.integers(1, 18).flatmap(lambda digits: st.builds(Decimal, st.just(digits), st.integers(0, digits)))
 OTHERS: list[Kind] = [Integer(), LONG, Text(), Timestamp()]
-OTHERS += [Double(), Boolean(), Varchar(5), Date(), Time(6), DateTime(6), Timestamp(6), Uuid(), Json(), Binary(5)]
-DAYS = st.dates(dt.date(1000, 1, 1))
 KINDS: st.SearchStrategy[Kind] = st.sampled_from(OTHERS) | DECIMALS
 
 
@@ -226,38 +207,12 @@ def values_of(kind: Kind) -> st.SearchStrategy[object]:
         case Decimal(digits, scale):
             most = 10**digits - 1
             return (st.integers(-most, most) | st.sampled_from([-most, most])).map(
-                lambda number: decimal.Decimal(number).scaleb(-scale, decimal.Context(prec=70))
+                lambda number: decimal.Decimal(number).scaleb(-scale)
             )
         case Timestamp():
             return st.integers(1, 2**31 - 1).map(lambda at: dt.datetime.fromtimestamp(at, dt.UTC).replace(tzinfo=None))
-        case Text():
+        case _:
             return st.text(max_size=5) | st.just(LONGEST)
-        case _:
-            return more_values_of(kind)
-
-
-def more_values_of(kind: Kind) -> st.SearchStrategy[object]:
-    match kind:
-        case Double():
-            return st.floats(allow_nan=False, allow_infinity=False)
-        case Boolean():
-            return st.integers(0, 1)
-        case Varchar(length):
-            return st.text(max_size=length)
-        case Date():
-            return DAYS
-        case Time(6):
-            return st.times()
-        case DateTime(6):
-            return st.builds(dt.datetime.combine, DAYS, st.times())
-        case Uuid():
-            return st.uuids().map(str)
-        case Json():
-            return st.sampled_from(['{"a": [1.5, null, "é\\n\\\\"]}', "[]", "18446744073709551615", "1e-7", '"a"'])
-        case Binary(length):
-            return st.binary(max_size=length)
-        case _:
-            raise NotImplementedError(kind)
 
 
 @dataclasses.dataclass(frozen=True)

