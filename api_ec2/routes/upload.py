@@ -32,7 +32,7 @@ class Verdict(BaseModel):
     read: int
     valid: int
     rejected: int
-    rows: Sequence[dict[str, str | int]]
+    rows: Sequence[dict[str, str | int | float]]
     rejects: Sequence[Reject]
 
     model_config = {

@@ -12,10 +12,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from uuid import UUID
 
 import fastavro
 from fastavro.write import Writer
@@ -119,7 +120,7 @@ def _records(schema: Schema, lines: Sequence[bytes]) -> Iterator[dict[str, Any]]
 
 
 def _values(type: str, texts: Sequence[str]) -> Sequence[Any]:
-    """A column's fields as fastavro takes them: a moment as a number of milliseconds."""
+    """A column's fields as fastavro takes them: a TIMESTAMP as a number of milli- or microseconds."""
     convert = _CONVERT.get(type, Decimal)
     if type == "string" and "\\" not in "".join(texts):
         return texts
@@ -134,7 +135,24 @@ def _unescaped(text: str) -> str:
 
 _ESCAPE = re.compile(r"\\([\\tn])")
 _MEANT = {"\\": "\\", "t": "\t", "n": "\n"}
+
+
+def _uuid(text: str) -> str:
+    """Raises: ValueError for a spelling that reading would not give back."""
+    if str(UUID(text)) != text:
+        raise ValueError(f"{text!r} is not a UUID in its usual spelling")
+    return text
+
+
 _CONVERT: Mapping[str, Convert] = {
+    "double": float,
+    "boolean": {"0": False, "1": True}.__getitem__,
+    "bytes": bytes.fromhex,
+    "uuid": _uuid,
+    "date": date.fromisoformat,
+    "time-micros": time.fromisoformat,
+    "timestamp-micros": lambda seconds: int(seconds.replace(".", "")),
+    "local-timestamp-micros": datetime.fromisoformat,
     "int": int,
     "long": int,
     "string": _unescaped,
@@ -211,11 +229,48 @@ def _seconds(moment: datetime) -> str:
     return str(int(moment.timestamp()))
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _micros(moment: datetime) -> str:
+    seconds, micros = divmod((moment - _EPOCH) // timedelta(microseconds=1), 10**6)
+    return f"{seconds}.{micros:06}"
+
+
+_POINTS = range(-14, 16)
+"""Where the point may stand, counted from a double's first digit, for MySQL to write it without an exponent."""
+_WIDTH = 24
+"""How long MySQL writes a double at most."""
+
+
+def double_text(value: float) -> str:
+    """As MySQL writes it: the fewest digits that read back as the same double."""
+    negative, digits, exponent = Decimal(repr(value)).as_tuple()
+    sign, text = "-" if negative else "", "".join(map(str, digits)).rstrip("0") or "0"
+    point = len(digits) + int(exponent) if value else 1
+    if point <= 0:
+        plain = f"{sign}0.{'0' * -point}{text}"
+        is_plain = point in _POINTS and len(plain) <= _WIDTH
+    else:
+        plain = f"{sign}{text[:point].ljust(point, '0')}{'.' if len(text) > point else ''}{text[point:]}"
+        is_plain = point in _POINTS or len(text) > point
+    fraction = f".{text[1:]}" if len(text) > 1 else ""
+    return plain if is_plain else f"{sign}{text[0]}{fraction}e{point - 1}"
+
+
 def _digits(value: Decimal) -> str:
     return f"{value:f}"
 
 
 _FORMATS: Mapping[str, Callable[[Any], str]] = {
+    "double": double_text,
+    "boolean": lambda value: "1" if value else "0",
+    "bytes": bytes.hex,
+    "uuid": str,
+    "date": date.isoformat,
+    "time-micros": lambda value: value.isoformat("microseconds"),
+    "timestamp-micros": _micros,
+    "local-timestamp-micros": lambda value: value.isoformat(" ", "microseconds"),
     "int": str,
     "long": str,
     "string": _escaped,

@@ -1,9 +1,9 @@
 """A table's row as a record: its Avro schema, and its text in one field.
 
-The text is a line as LOAD DATA reads it: fields between tabs, NULL as `\\N`, a moment as whole seconds since 1970. In a
-text a backslash, a tab and a line feed are escaped. MySQL writes the line with one expression (`line_sql`), of the
-table and of a staging table alike, so the checksum of these lines is the same in the table, on the way and in the
-staging table.
+The text is a line as LOAD DATA reads it: fields between tabs, NULL as `\\N`, a TIMESTAMP as seconds since 1970, other
+times with six digits behind the point, bytes as hexadecimal digits. In a text a backslash, a tab and a line feed are
+escaped. MySQL writes the line with one expression (`line_sql`), of the table and of a staging table alike, so the
+checksum of these lines is the same in the table, on the way and in the staging table.
 """
 
 import hashlib
@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rowferry.declare.types import DECIMAL_DIGITS
+from rowferry.declare.types import DECIMAL_DIGITS, DECIMAL_SCALE
 from rowferry.errors import BackupDamaged
 
 DECIMALS: Mapping[str, tuple[int, int]] = {
     f"decimal({precision},{scale})": (precision, scale)
     for precision in range(1, DECIMAL_DIGITS + 1)
-    for scale in range(precision + 1)
+    for scale in range(min(precision, DECIMAL_SCALE) + 1)
 }
 """By name: how many digits, and how many of them behind the point."""
 
@@ -26,7 +26,15 @@ TYPES: Mapping[str, Any] = {
     "int": "int",
     "long": "long",
     "string": "string",
+    "double": "double",
+    "boolean": "boolean",
+    "bytes": "bytes",
+    "uuid": {"type": "string", "logicalType": "uuid"},
+    "date": {"type": "int", "logicalType": "date"},
+    "time-micros": {"type": "long", "logicalType": "time-micros"},
     "timestamp-millis": {"type": "long", "logicalType": "timestamp-millis"},
+    "timestamp-micros": {"type": "long", "logicalType": "timestamp-micros"},
+    "local-timestamp-micros": {"type": "long", "logicalType": "local-timestamp-micros"},
     **{
         name: {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}
         for name, (precision, scale) in DECIMALS.items()
@@ -34,8 +42,10 @@ TYPES: Mapping[str, Any] = {
 }
 """By the name that a `Kind` gives it, a type as a schema spells it."""
 
-WIDENED = {("int", "long")}
-"""The only pair of our types where Avro lets a reader take one for the other without losing anything.
+WIDENED = {("int", "long"), ("timestamp-millis", "timestamp-micros")}
+"""The pairs of our types where one can be taken for the other without losing anything.
+
+The second is that of older backups.
 
 Decimals are not among them: Avro takes one for another only where precision and scale are the same.
 """
@@ -162,7 +172,37 @@ def _seconds_sql(column: str) -> str:
     return f"CAST(NULLIF(UNIX_TIMESTAMP({column}), 0) AS BINARY)"
 
 
-_SQL: Mapping[str, Callable[[str], str]] = {"string": _string_sql, "timestamp-millis": _seconds_sql}
+def _micros_sql(column: str) -> str:
+    return f"CAST(NULLIF(CAST(UNIX_TIMESTAMP({column}) AS DECIMAL(20,6)), 0) AS BINARY)"
+
+
+def _datetime_sql(column: str) -> str:
+    """With six digits behind the point; NULL for a zero date, or a day or month of zero."""
+    return f"CAST(IF(DAYOFYEAR({column}) IS NULL, NULL, DATE_FORMAT({column}, '%Y-%m-%d %H:%i:%s.%f')) AS BINARY)"
+
+
+def _date_sql(column: str) -> str:
+    return f"CAST(IF(DAYOFYEAR({column}) IS NULL, NULL, DATE_FORMAT({column}, '%Y-%m-%d')) AS BINARY)"
+
+
+def _time_sql(column: str) -> str:
+    return f"CAST(TIME_FORMAT({column}, '%H:%i:%s.%f') AS BINARY)"
+
+
+def _hex_sql(column: str) -> str:
+    return f"CAST(LOWER(HEX({column})) AS BINARY)"
+
+
+_SQL: Mapping[str, Callable[[str], str]] = {
+    "string": _string_sql,
+    "uuid": _string_sql,
+    "bytes": _hex_sql,
+    "date": _date_sql,
+    "time-micros": _time_sql,
+    "timestamp-millis": _seconds_sql,
+    "timestamp-micros": _micros_sql,
+    "local-timestamp-micros": _datetime_sql,
+}
 
 
 class Checksum:

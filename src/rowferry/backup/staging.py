@@ -183,11 +183,18 @@ def _is_loaded(conn: Connection, path: Path, name: str, target: Target, schema: 
 
 
 def _load_part(conn: Connection, path: str, name: str, table: TableDefinition, schema: Schema) -> tuple[int, int]:
-    moments = {field.name for field in schema.fields if field.type == "timestamp-millis"}
-    columns = [f"@{field.name}" if field.name in moments else field.name for field in schema.fields]
+    given = {field.name: _GIVEN[field.type].format(f"@{field.name}") for field in schema.fields if field.type in _GIVEN}
+    columns = [f"@{field.name}" if field.name in given else field.name for field in schema.fields]
     new = set(table.names) - {field.name for field in schema.fields}  # NULL, whatever default the column has
-    computed = {name: f"FROM_UNIXTIME(@{name})" for name in moments} | dict.fromkeys(new, "NULL")
-    return mysql.load_local(conn, path, name, columns, computed)
+    return mysql.load_local(conn, path, name, columns, given | dict.fromkeys(new, "NULL"))
+
+
+_GIVEN = {
+    "timestamp-millis": "FROM_UNIXTIME({})",
+    "timestamp-micros": "FROM_UNIXTIME(CAST({} AS DECIMAL(20,6)))",
+    "bytes": "UNHEX({})",
+}
+"""What becomes of a line's field that is not the column's value itself."""
 
 
 # --- comparing -------------------------------------------------------------------------------------------------------

@@ -5,6 +5,39 @@ Never knows: files, records, runs, steps.
 """
 
 from rowferry.declare.table import Id, Key, References
-from rowferry.declare.types import Decimal, Integer, Text, Timestamp
+from rowferry.declare.types import (
+    Binary,
+    Boolean,
+    Choice,
+    Date,
+    DateTime,
+    Decimal,
+    Double,
+    Integer,
+    Json,
+    Text,
+    Time,
+    Timestamp,
+    Uuid,
+    Varchar,
+)
 
-__all__ = ["Decimal", "Id", "Integer", "Key", "References", "Text", "Timestamp"]
+__all__ = [
+    "Binary",
+    "Boolean",
+    "Choice",
+    "Date",
+    "DateTime",
+    "Decimal",
+    "Double",
+    "Id",
+    "Integer",
+    "Json",
+    "Key",
+    "References",
+    "Text",
+    "Time",
+    "Timestamp",
+    "Uuid",
+    "Varchar",
+]

@@ -63,6 +63,14 @@ def _misfits(table: TableDefinition, there: Mapping[str, Row]) -> Sequence[str]:
     return words
 
 
-def without_width(type: str) -> str:
+def fields_loaded(table: TableDefinition) -> tuple[list[str], dict[str, str]]:
+    """Of rows in normal form, `columns` and `computed` of mysql.load_local: bytes stand there in hexadecimal digits."""
+    given = [column.name for column in table.file_columns]
+    as_bytes = {column.name for column in table.file_columns if column.kind.ddl.startswith("varbinary")}
+    names = [f"@`{name}`" if name in as_bytes else name for name in given]
+    return names, {name: f"UNHEX(@`{name}`)" for name in given if name in as_bytes}
+
+
+def without_width(column_type: str) -> str:
     """A column's type as a `Kind` spells it, without the width that old servers show an INT with, as in `int(11)`."""
-    return re.sub(r"int\(\d+\)", "int", type)
+    return re.sub(r"^((?:small|medium|big)?int)\(\d+\)", r"\1", column_type)

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel
 
 from rowferry.declare.definition import Column, Reference, TableDefinition
-from rowferry.declare.types import Decimal, Integer, Text, Timestamp
+from rowferry.declare.types import KINDS, Choice, Integer, Kind
 
 
 @dataclass(frozen=True)
@@ -44,24 +44,35 @@ def _read(model: type[BaseModel], known: Mapping[str, TableDefinition]) -> Table
     columns, keys, references = [], [], []
     for column, field in model.model_fields.items():
         marks = {type(mark): mark for mark in field.metadata}
-        kinds = [mark for mark in field.metadata if isinstance(mark, (Integer, Decimal, Text, Timestamp))]
+        kinds = [mark for mark in field.metadata if isinstance(mark, KINDS)]
         if len(kinds) != 1:
             raise TypeError(f"{model.__name__}.{column} must have exactly one type of rowferry.declare")
+        kind = _with_words(kinds[0], model, column)
         parent = marks[References].table.model_config.get("title") if References in marks else None
         if parent is not None and parent not in known:
             raise TypeError(f"{model.__name__}.{column} refers to {parent}, which must be declared above it")
-        if (Key in marks or parent) and kinds[0].ddl != _KEY.ddl:
-            raise TypeError(f"{model.__name__}.{column} holds keys, which are {_KEY.ddl}, not {kinds[0].ddl}")
-        if Key in marks and getattr(kinds[0], "minimum", 0) < 0:
+        if (Key in marks or parent) and kind.ddl != _KEY.ddl:
+            raise TypeError(f"{model.__name__}.{column} holds keys, which are {_KEY.ddl}, not {kind.ddl}")
+        if Key in marks and getattr(kind, "minimum", 0) < 0:
             raise TypeError(f"{model.__name__}.{column} is the key, and may be negative, which no key may")
         if Key in marks:
             keys.append(column)
-        columns.append(Column(column, kinds[0]))
+        columns.append(Column(column, kind))
         if parent:
             references.append(Reference((column,), parent, known[parent].key))
     if len(keys) != 1:
         raise TypeError(f"{model.__name__} must have exactly one key, an Id; it has {len(keys)}")
     return TableDefinition(name, tuple(columns), tuple(keys), model, tuple(references))
+
+
+def _with_words(kind: Kind, model: type[BaseModel], column: str) -> Kind:
+    """A Choice gets the words of its field's own type."""
+    if not isinstance(kind, Choice):
+        return kind
+    try:
+        return kind.of(model.model_fields[column].annotation)
+    except ValueError as error:
+        raise TypeError(f"{model.__name__}.{column}: {error}") from None
 
 
 def _check_names(name: str, model: type[BaseModel], known: Mapping[str, TableDefinition]) -> None:

@@ -16,6 +16,7 @@ from rowferry import ledger
 from rowferry.csvfile.split import Batch
 from rowferry.declare import constraints
 from rowferry.declare.catalog import table_named
+from rowferry.declare.ddl import fields_loaded
 from rowferry.declare.definition import TableDefinition
 from rowferry.errors import BooksDoNotBalance, Contention
 from rowferry.ledger import LedgerRow, Run, Totals
@@ -156,9 +157,8 @@ def _straight(conn: Connection, table: TableDefinition, rows: _Rows) -> Loaded:
     if not _parents_held(conn, table, rows.references):
         raise _NotAllNew
     with mysql.foreign_keys_unchecked(conn):
-        written = mysql.load_local(
-            conn, rows.path, table.name, ("@line", *(column.name for column in table.file_columns))
-        )
+        names, computed = fields_loaded(table)
+        written = mysql.load_local(conn, rows.path, table.name, ("@line", *names), computed)
     if written != (rows.count, 0):
         raise _NotAllNew
     return Loaded(inserted=rows.count)

@@ -13,6 +13,7 @@ from rowferry.csvfile.dialect import Dialect
 from rowferry.csvfile.split import Batch
 from rowferry.declare import constraints
 from rowferry.declare.catalog import table_named
+from rowferry.declare.ddl import fields_loaded
 from rowferry.declare.definition import Column, TableDefinition
 from rowferry.declare.information_schema import UniqueIndex
 from rowferry.declare.key_sql import column_type, columns_sql, key_words_sql, same_key
@@ -53,9 +54,8 @@ def stage(conn: Connection, table: TableDefinition, path: str, count: int) -> No
         "CREATE TEMPORARY TABLE rowferry_class (rowferry_line BIGINT UNSIGNED NOT NULL PRIMARY KEY,"
         " class CHAR(9) CHARACTER SET ascii NOT NULL) ENGINE = InnoDB",
     )
-    if count and mysql.load_local(
-        conn, path, "rowferry_stage", ("rowferry_line", *(c.name for c in table.file_columns))
-    ) != (count, 0):
+    names, computed = fields_loaded(table)
+    if count and mysql.load_local(conn, path, "rowferry_stage", ("rowferry_line", *names), computed) != (count, 0):
         raise BooksDoNotBalance(f"not all of {count} rows went into the staging table of {table.name}")
 
 

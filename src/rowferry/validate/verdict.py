@@ -65,7 +65,7 @@ class Validated:
         ]
         return "\n".join(map("\t".join, zip(map(str, self.lines), *columns, strict=True))) + "\n"
 
-    def rows(self) -> Iterator[dict[str, str | int]]:
+    def rows(self) -> Iterator[dict[str, str | int | float]]:
         """The accepted rows by column name, as JSON values."""
         for given, values in zip(self.given, self.values, strict=True):
             yield {

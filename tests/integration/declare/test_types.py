@@ -46,7 +46,7 @@ NEXT = """\
 6,0.005,0,0,0,finer than a cent
 7,1e3,0,0,0,an exponent
 8,100000000,1,1000000000000000000,9223372036854775808,too large
-9,,0,0,0.0,nothing
+9,,0,0,0.5,nothing
 """
 FAULTS = {"decimal_precision": 1, "decimal_format": 1, "out_of_range": 1, "missing": 1, "int_format": 1}
 

@@ -169,3 +169,33 @@ def test_a_failing_stream_is_not_taken_for_a_damaged_file() -> None:
 
     with pytest.raises(StorageUnavailable):
         Reader(Failing())
+
+
+@pytest.mark.parametrize(
+    ("type", "texts"),
+    [
+        ("double", ["0", "-0", "1", "0.1", "-1.5e300", "1e15", "1.2345678901234568e17", "0.000000000000001"]),
+        (
+            "double",
+            ["5e-324", "1.7976931348623157e308", "100000000000000", "12345.678", "1.2345678901234567e-20", "1e-16"],
+        ),
+        ("boolean", ["0", "1"]),
+        ("date", ["1000-01-01", "9999-12-31"]),
+        ("time-micros", ["00:00:00.000000", "23:59:59.999999"]),
+        ("timestamp-micros", ["1.000000", "2147483647.999999"]),
+        ("local-timestamp-micros", ["1000-01-01 00:00:00.000000", "9999-12-31 23:59:59.999999"]),
+        ("uuid", ["0b5c12f4-9d34-4e7a-8f3e-1f2a3b4c5d6e"]),
+        ("bytes", ["", "00", "00ff5c090a"]),
+        ("decimal(65,30)", [f"-{'9' * 35}.{'9' * 30}", f"0.{'0' * 29}1"]),
+    ],
+)
+def test_each_type_comes_back_as_it_was(type: str, texts: list[str]) -> None:
+    lines = [text.encode() for text in [*texts, "\\N"]]
+    file = b"".join(written(Schema("t", (Field("a", type, nullable=True),)), [lines]))
+    assert read(file) == lines
+
+
+@pytest.mark.parametrize(("type", "text"), [("boolean", "2"), ("uuid", "0B5C12F4-9D34-4E7A-8F3E-1F2A3B4C5D6E")])
+def test_what_would_come_back_otherwise_is_not_written(type: str, text: str) -> None:
+    with pytest.raises((KeyError, ValueError)):
+        b"".join(written(Schema("t", (Field("a", type),)), [[text.encode()]]))

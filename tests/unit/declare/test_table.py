@@ -188,7 +188,7 @@ def test_the_json_schema_shows_fields_as_they_stand_in_a_csv() -> None:
     assert schema["properties"]["id"] == {
         "title": "Id",
         "type": "string",
-        "pattern": "^ *-?[0-9]+ *$",
+        "pattern": r"^ *-?[0-9]+(\.0+)? *$",
         "description": "A whole number from 1 to 2147483647, in digits",
         "examples": ["1"],
     }
