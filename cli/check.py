@@ -3,14 +3,15 @@
 import gzip
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO, cast
+from typing import Annotated, Any, BinaryIO, cast
 
 import typer
 
 from cli.load import Files, TableOption
+from cli.local_copy import as_a_run_reads_it
 from cli.options import shared
 from cli.output import LOADED, REFUSED, USAGE, WITH_REJECTS, CommandError, Output
 
@@ -35,7 +36,8 @@ def check(
       rowferry check --table hired_employees export.csv --json
     """
     output = shared(context).output
-    raise typer.Exit(max(_check(path, _table_of(path, table), output, limit) for path in files))
+    metadata = context.meta.get("metadata", {})
+    raise typer.Exit(max(_check(path, _table_of(path, table), metadata, output, limit) for path in files))
 
 
 def _table_of(path: Path, name: str | None) -> str:
@@ -50,15 +52,15 @@ def _table_of(path: Path, name: str | None) -> str:
     return found.name
 
 
-def _check(path: Path, table: str, output: Output, limit: int) -> int:
+def _check(path: Path, table: str, metadata: Mapping[str, str], output: Output, limit: int) -> int:
     from rowferry.errors import BadRequest, Refused
     from rowferry.validate.whole_file import validate_file
 
     try:
-        with _opened(path) as fp:
+        with _opened(path) as plain, as_a_run_reads_it(plain, table, metadata, _is_packed(path)) as (fp, wanted):
             read = rejected = 0
             by_code = dict[str, int]()
-            for verdict in validate_file(table, fp):
+            for verdict in validate_file(table, fp, cast(Any, wanted)):
                 read += verdict.read
                 for reject in verdict.rejects:
                     rejected += 1
@@ -88,12 +90,16 @@ def _conclude(
     output.say(f"{path}: {read:,} records for {table}, {read - rejected:,} valid, {rejected:,} rejected", style)
 
 
+def _is_packed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """The file, inflated where it is a .gz; it can be read from any place."""
     from rowferry.errors import Refused
 
-    if not path.name.lower().endswith(".gz"):
+    if not _is_packed(path):
         with path.open("rb") as fp:
             yield fp
         return

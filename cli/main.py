@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from cli import backups, check, laptop, load, metrics, runs
-from cli.options import ON_THIS_MACHINE, OPTIONS, with_shared
+from cli.options import ON_THIS_MACHINE, OPTIONS, with_format, with_shared
 from cli.output import OTHER, CommandError, console
 
 EXIT_CODES = (
@@ -31,10 +31,13 @@ TOPICS: dict[str, tuple[Callable[..., Any], ...]] = {
     "The stack on this machine": (laptop.up, laptop.down, laptop.status, laptop.demo, laptop.env, laptop.doctor),
 }
 LOCAL_ONLY = (check.check, laptop.up, laptop.down, laptop.status, laptop.demo, laptop.env)
+OF_FILES = (load.load, check.check)
+"""Commands with the options of file_options.py."""
 for panel, commands in TOPICS.items():
     for command in commands:
         names = ON_THIS_MACHINE if command in LOCAL_ONLY else tuple(OPTIONS)
-        app.command(rich_help_panel=panel)(with_shared(command, names))
+        extended = with_format(command) if command in OF_FILES else command
+        app.command(rich_help_panel=panel)(with_shared(extended, names))
 
 
 def main() -> None:

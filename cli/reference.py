@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from cli.file_options import FORMAT_OPTIONS
 from cli.main import LOCAL_ONLY, TOPICS
 from cli.options import ON_THIS_MACHINE, OPTIONS
 from cli.stack import ROOT
@@ -37,12 +38,18 @@ and nothing else; words go to stderr. `NO_COLOR=1` turns colours off; a pipe get
 `python -m cli.reference` makes this page from the commands.
 """
 
+FORMAT = """These go before the table's `CsvFormat` (docs/data-contract.md): they become the upload's S3 metadata
+`rowferry-encoding` and so on.
+"""
+
 
 def page() -> str:
     parts = [HEAD, "## Options of every command\n", _table([_row(name, kind) for name, (kind, _) in OPTIONS.items()])]
     few = ", ".join(f"`--{name}`" for name in ON_THIS_MACHINE)
     names = ", ".join(f"`{command.__name__}`" for command in LOCAL_ONLY)
     parts.append(f"{names} have {few} only: they work on this machine.\n")
+    parts += ["## How the files of `load` and `check` are written\n", FORMAT]
+    parts.append(_table([_row(name, kind) for name, (kind, _) in FORMAT_OPTIONS.items()]))
     for topic, commands in TOPICS.items():
         parts.append(f"## {topic}\n")
         parts += [_section(command) for command in commands]

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from cli.file_options import metadata_of
 from cli.follow import state_of, worst
 from cli.history import Run
 from cli.main import app, main
 from cli.output import CommandError
 from cli.rejects import _lines
 from cli.upload import keys_of
+from rowferry.csvfile.wanted import with_metadata
+from rowferry.declare.csv_format import CsvFormat
 
 
 @pytest.fixture(autouse=True)
@@ -166,3 +169,26 @@ def test_a_run_under_way_says_its_step_its_speed_and_the_time_left() -> None:
 
 def test_lines_end_at_line_feeds_only_wherever_blocks_end() -> None:
     assert list(_lines(iter([b"a\rb\xc3", b"\xa4\r\nc", b"d"]))) == ["a\rbä\r\n", "cd"]
+
+
+def test_options_of_files_become_metadata_that_plan_reads(tmp_path: Path) -> None:
+    given = {
+        "encoding": "cp1252",
+        "delimiter": "\t",
+        "header": False,
+        "null": ["", "NULL"],
+        "name": ["Nr=id"],
+        "trim": True,
+    }
+    found = with_metadata(CsvFormat(), metadata_of({**given, "skip_lines": 2, "extra": "ignore"}))
+    assert (found.encoding, found.delimiter, found.header, found.nulls) == ("cp1252", "\t", False, ("", "NULL"))
+    assert (dict(found.names), found.trim, found.skip_lines, found.extra) == ({"Nr": "id"}, True, 2, "ignore")
+
+
+def test_check_reads_a_file_as_its_options_say(tmp_path: Path) -> None:
+    path = tmp_path / "departments.csv"
+    path.write_bytes("Nr;Bezeichnung\n1;Überseehandel\n2;\n".encode("cp1252"))
+    names = ["--name", "Nr=id", "--name", "Bezeichnung=name"]
+    assert call("check", str(path)).exit_code == 4
+    result = call("check", str(path), "--encoding", "cp1252", "--delimiter", ";", *names)
+    assert (result.exit_code, "1 valid, 1 rejected" in result.stdout) == (3, True), result.output
