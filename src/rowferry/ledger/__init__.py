@@ -9,6 +9,7 @@ Never knows: objects in S3, Lambda, HTTP.
 
 from rowferry.ledger.attempts import Attempt
 from rowferry.ledger.batch_rows import batch, batches, close_batch, open_batch, withhold
+from rowferry.ledger.failures import fail, fail_unclaimed, note
 from rowferry.ledger.history import Progress, newest, progress
 from rowferry.ledger.interventions import Ended, abandon, retry
 from rowferry.ledger.key_ranges import (
@@ -31,14 +32,11 @@ from rowferry.ledger.runs import (
     RunAbandoned,
     TakenOver,
     claim,
-    fail,
-    fail_unclaimed,
     finish,
     held,
     keep_plan,
     keep_verdict,
     newer_done,
-    note,
     of_execution,
     of_object,
     read,
