@@ -20,8 +20,8 @@ def many_runs(conn: Connection) -> None:
     runs = """
         INSERT INTO rowferry_runs (id, bucket, object_key, version_id, etag, uploaded_at, table_name, kind, execution,
           status, stage, reason, lease_until, options, records, batches, report, started_at, claimed_at, finished_at)
-        SELECT LEFT(SHA2(n, 256), 32), 'a-bucket', CONCAT('raw/departments-', n % 500, '.csv'), n, '', t, 'departments', 'load',
-          n,
+        SELECT LEFT(SHA2(n, 256), 32), 'a-bucket', CONCAT('raw/departments-', n % 500, '.csv'), n, '', t,
+          'departments', 'load', n,
           IF(n % 10, 'done', 'failed'), 'Load', 'DatabaseUnavailable: it was down', t, '{}', 1000, 2,
           JSON_OBJECT('reason', REPEAT('x', 1000)), t, t, t
         FROM (SELECT n, UTC_TIMESTAMP(6) - INTERVAL n * 5 MINUTE AS t FROM (
