@@ -169,7 +169,7 @@ class RunFiles:
 
     def counts(self, batch: int) -> Mapping[str, int]:
         """What Validate counted in a batch beside its records."""
-        return _STATS.validate_json(self.bucket.read_all(self.stats_key(batch))).counts
+        return _stats(self.bucket.read_all(self.stats_key(batch))).counts
 
     def write_rejects(self, key: str, rejects: Iterable[Reject]) -> None:
         self.bucket.write(key, b"".join(REJECT.dump_json(reject, exclude_none=True) + b"\n" for reject in rejects))
