@@ -138,7 +138,8 @@ def test_an_unknown_table_is_404_and_the_known_ones_are_named(client: httpx.Clie
 )
 def test_what_is_not_csv_text_is_422(client: httpx.Client, content: bytes, detail: str) -> None:
     answer = client.post("/upload_csv?table=jobs", content=content, headers=CSV)
-    assert (answer.status_code, answer.json()["detail"]) == (422, detail)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(detail)
 
 
 @pytest.mark.parametrize(

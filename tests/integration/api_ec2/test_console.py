@@ -124,7 +124,7 @@ def test_a_run_shows_its_balance_its_rejects_and_their_file(browser: httpx.Clien
     assert '<td class="n">2</td>' in rejects and "not a whole number" in rejects
     assert "stands in the file again" in browser.get(f"/console/runs/{report['run']}/rejects?kind=duplicates").text
     file = browser.get(f"/console/runs/{report['run']}/files/rejects.csv")
-    assert file.text.startswith("id,name,_line")
+    assert file.text.startswith("\ufeffid,name,_line")
     assert file.headers["content-disposition"].startswith("attachment")
     assert browser.get(f"/console/runs/{report['run']}/files/report.json").json()["read"] == 5
     assert browser.get(f"/console/runs/{report['run']}/files/other").status_code == 404

@@ -77,19 +77,26 @@ def test_sql_in_headers_is_not_read(settings: Settings) -> None:
 # --- paths
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["jobs/../../backups/jobs.csv", "jobs/..%2f..%2fbackups.csv", "jobs/./a.csv", "jobs//a.csv", "jobs/\\..\\a.csv"],
-)
+@pytest.mark.parametrize("name", ["jobs//a.csv", "jobs/\\..\\a.csv", "/jobs.csv", "Jobs.csv"])
 def test_a_path_in_a_name_leads_nowhere_else(pipeline: Pipeline, name: str) -> None:
     """S3 knows no folders: `..` is two characters of a key."""
     pipeline.migrate(f"raw/{name}", "1,A\n2,\n")
     places = list(pipeline.bucket.keys(""))
     assert f"processed/{name}" in places
-    assert all(place.startswith(("processed/jobs/", "errors/jobs/", "runs/")) for place in places)
+    report = f"errors/{name.removesuffix('.csv')}"
+    assert all(place == f"processed/{name}" or place.startswith((report, "runs/")) for place in places)
 
 
-@pytest.mark.parametrize("key", ["raw/../jobs.csv", "raw//jobs.csv", "raw/%6aobs.csv", "raw/Jobs.csv", "raw/jobs csv"])
+@pytest.mark.parametrize(
+    "name", ["jobs/../../backups/jobs.csv", "jobs/..%2f..%2fbackups.csv", "jobs/./a.csv", "../jobs.csv", "_x/jobs.csv"]
+)
+def test_a_hidden_name_starts_no_run_and_its_file_stays(pipeline: Pipeline, name: str) -> None:
+    uploaded = pipeline.upload(f"raw/{name}", "1,A\n")
+    assert pipeline.plan(uploaded).outcome == "ignored"
+    assert list(pipeline.bucket.keys("")) == [f"raw/{name}"]
+
+
+@pytest.mark.parametrize("key", ["raw/%6aobs.csv", "raw/jobs csv", "raw/xjobs.csv"])
 def test_a_name_that_only_looks_like_a_tables_is_refused(pipeline: Pipeline, key: str) -> None:
     assert pipeline.migrate(key, "1,A\n")["reason"].startswith("unknown_table")
 
