@@ -1,7 +1,9 @@
 """A run's rejected rows, as its reject files in the bucket hold them."""
 
+import codecs
 import csv
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -29,9 +31,12 @@ def read_csv(stack: Stack, key: str) -> Iterator[dict[str, str]]:
 
 
 def _lines(blocks: Iterator[bytes]) -> Iterator[str]:
-    """Lines with their ends; a line feed is the only end, as a field may hold a lone carriage return."""
-    rest = b""
-    for block in blocks:
+    """Lines with their ends; a line feed is the only end, as a field may hold a lone carriage return.
+
+    The byte order mark with which a reject file begins, for spreadsheets, is left out.
+    """
+    first, rest = next(blocks, b"").removeprefix(codecs.BOM_UTF8), b""
+    for block in chain([first], blocks):
         *whole, rest = (rest + block).split(b"\n")
         yield from (line.decode() + "\n" for line in whole)
     if rest:

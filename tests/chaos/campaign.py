@@ -307,7 +307,7 @@ class Campaign:
         codes = dict[int, str]()
         for key in (told["rejects_key"], told["duplicates_key"]):
             if key:
-                text = io.StringIO(self.arena.world.read(key).decode(), newline="")
+                text = io.StringIO(self.arena.world.read(key).decode("utf-8-sig"), newline="")
                 codes |= {int(row["_line"]): row["_codes"] for row in csv.DictReader(text)}
         return codes
 

@@ -180,4 +180,4 @@ class World:
     def rejects(self, report: dict[str, Any]) -> list[dict[str, str]]:
         if not report["rejects_key"]:
             return []
-        return list(csv.DictReader(io.StringIO(self.read(report["rejects_key"]).decode(), newline="")))
+        return list(csv.DictReader(io.StringIO(self.read(report["rejects_key"]).decode("utf-8-sig"), newline="")))

@@ -64,7 +64,7 @@ class _Header:
 
 def _header(bucket: Bucket, key: str) -> _Header:
     names, end, _ = next(_records(bucket, key, 0), ([], 0, False))
-    return _Header(names, end)
+    return _Header([name.removeprefix("\ufeff") for name in names], end)
 
 
 def _records(bucket: Bucket, key: str, start: int) -> Iterator[tuple[list[str], int, bool]]:

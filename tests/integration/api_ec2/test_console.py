@@ -122,6 +122,9 @@ def test_a_run_shows_its_balance_its_rejects_and_their_file(browser: httpx.Clien
     assert "<script>" not in browser_page.replace('<script src="/console/static/live.js" defer>', "")
     rejects = browser.get(f"/console/runs/{report['run']}/rejects").text
     assert '<td class="n">2</td>' in rejects and "not a whole number" in rejects
+    assert "<td>id</td>" in rejects or ">id<" in rejects, (
+        "the first column, whose name stands behind the byte order mark"
+    )
     assert "stands in the file again" in browser.get(f"/console/runs/{report['run']}/rejects?kind=duplicates").text
     file = browser.get(f"/console/runs/{report['run']}/files/rejects.csv")
     assert file.text.startswith("\ufeffid,name,_line")
