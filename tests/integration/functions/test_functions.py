@@ -47,7 +47,7 @@ def test_without_an_api_in_reach_validate_judges_the_chunks_itself_and_leaves_th
     functions: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket = functions.pipeline.bucket
-    rows = ["2,Señor", "1,a", "x,b", '3,"c\n""d"""', "4", "5,", ",,", "2,again"]
+    rows = ["2,Señor", "1,a", "x,b", '3,"c\n""d"""', "4", "5,", ",,z", "2,again"]
     uploaded = functions.pipeline.upload("raw/jobs.csv", "\n".join(rows))
     functions.run = functions.pipeline.plan(uploaded).run
     (batch,) = functions.pipeline.batches(functions.run)
