@@ -147,7 +147,7 @@ class Meanwhile(Bucket):
         self._act = act
 
     def versions(self, prefix: str, begin: str = "") -> Iterator[Version]:
-        if prefix == "raw/departments":
+        if prefix == "raw/":
             self._act()
         return super().versions(prefix, begin)
 
