@@ -114,6 +114,7 @@ class Writer:
         ids = self._dice.sample(PARENTS, self._dice.randint(1, len(PARENTS)))
         records = [self._parent(str(i)) for i in (*ids, new)]
         records[-1][1] = f"New {new}"
+        records[0][0] = str((*ids, new)[0])  # a first record without one number is taken for a header, and refused
         return File(self._name(table), table, records)
 
     def children(self, rows: int, also: int | None = None) -> File:
