@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.history import History, Run
-from cli.output import Output
+from cli.output import INTERRUPTED, CommandError, Output
 
 PAUSES = (0.3, 0.5, 1.0, 2.0)
 """Seconds between two looks: growing, as long runs change slowly."""
@@ -45,6 +45,18 @@ def _counted() -> Iterator[int]:
     while True:
         yield looks
         looks += 1
+
+
+@contextmanager
+def until_interrupted(command: str) -> Iterator[None]:
+    """Around what follows runs and shows how they ended: Ctrl-C says how to go on with `command`.
+
+    Raises: CommandError where Ctrl-C was pressed.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise CommandError(f"no longer following; the runs go on: {command}", INTERRUPTED) from None
 
 
 @contextmanager

@@ -10,10 +10,10 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from cli.commands import history_of
-from cli.follow import follow, worst
+from cli.follow import follow, until_interrupted, worst
 from cli.history import Run
 from cli.options import shared
-from cli.output import CommandError, Output
+from cli.output import Output
 from cli.rejects import first_messages, read_csv
 from cli.stack import Stack, find
 from cli.upload import Uploaded, Wanted, keys_of, upload
@@ -60,14 +60,11 @@ def load(
 
 def _follow(stack: Stack, uploaded: Sequence[Uploaded], output: Output) -> int:
     files = {one.run: one for one in uploaded}
-    try:
+    with until_interrupted(f"rowferry show {' '.join(files)} --follow"):
         runs = follow(history_of(stack), {one.run: one.key for one in uploaded}, output)
-    except KeyboardInterrupt:
-        ids = " ".join(one.run for one in uploaded)
-        raise CommandError(f"no longer following; the runs go on: rowferry show {ids} --follow", 130) from None
-    for run in runs:
-        output.emit({"file": str(files[run.run].path), **run.model_dump(mode="json")})
-        conclude(stack, run, output)
+        for run in runs:
+            output.emit({"file": str(files[run.run].path), **run.model_dump(mode="json")})
+            conclude(stack, run, output)
     if len(runs) > 1:
         read, accepted = sum(run.read for run in runs), sum(run.inserted + run.updated + run.unchanged for run in runs)
         output.say(f"{len(runs)} files: {read:,} records read, {accepted:,} are in their tables")

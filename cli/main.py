@@ -9,7 +9,7 @@ import typer
 
 from cli import backups, check, laptop, load, metrics, runs
 from cli.options import ON_THIS_MACHINE, OPTIONS, with_format, with_shared
-from cli.output import OTHER, CommandError, console
+from cli.output import INTERRUPTED, OTHER, CommandError, console
 
 EXIT_CODES = (
     "Exit codes: 0 all loaded, 3 loaded with rejects, 4 refused or not loaded because of too many rejects, 5 failed, "
@@ -50,7 +50,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(OTHER)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import typer
 
 from cli import rejects as reject_files
 from cli.commands import confirm, history, history_of, run_named
-from cli.follow import follow, state_of, worst
+from cli.follow import follow, state_of, until_interrupted, worst
 from cli.history import COUNTS, Run
 from cli.load import conclude
 from cli.options import shared
@@ -77,18 +77,16 @@ def show(
     stack = find(options)
     answers = history_of(stack)
     found = [_of_name(name, run_named(answers, name) if len(name) < 32 or not until_end else None) for name in run]
-    if until_end:
-        try:
+    with until_interrupted(f"rowferry show {' '.join(id for id, _ in found)} --follow"):
+        if until_end:
             shown = follow(answers, dict(found), options.output)
-        except KeyboardInterrupt:
-            raise CommandError("no longer following; the runs go on", 130) from None
-    else:
-        shown = [run_named(answers, id) for id, _ in found]
-    for one in shown:
-        options.output.emit(one.model_dump(mode="json"))
-        _describe(one, options.output)
-        if one.is_over:
-            conclude(stack, one, options.output)
+        else:
+            shown = [run_named(answers, id) for id, _ in found]
+        for one in shown:
+            options.output.emit(one.model_dump(mode="json"))
+            _describe(one, options.output)
+            if one.is_over:
+                conclude(stack, one, options.output)
     raise typer.Exit(worst([one for one in shown if one.is_over]))
 
 

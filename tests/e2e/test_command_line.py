@@ -123,8 +123,17 @@ def test_metrics_are_shown_by_the_api_and_explained_where_it_is_out_of_reach(her
     assert "Session Manager" in deployed("hires", code=1).stderr
 
 
-def test_interrupted_the_command_ends_and_the_run_goes_on(departments: Path, world: World) -> None:
-    command = [str(ROWFERRY), "load", str(departments)]
+@pytest.mark.parametrize("follows", ["load", "show"])
+def test_interrupted_the_command_ends_and_the_run_goes_on(
+    follows: str, here: Call, tmp_path: Path, world: World
+) -> None:
+    hires = tmp_path / "hired_employees.csv"
+    hires.write_text("1,Ada,2021-01-01T00:00:00Z,1,1\n", encoding="utf-8")  # waits for its parents
+    if follows == "load":
+        command = [str(ROWFERRY), "load", str(hires)]
+    else:
+        (uploaded,) = objects(here("load", "--no-wait", "--json", hires))
+        command = [str(ROWFERRY), "show", uploaded["run"], "--follow"]
     with subprocess.Popen(
         command, env=environment(world), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
@@ -132,10 +141,13 @@ def test_interrupted_the_command_ends_and_the_run_goes_on(departments: Path, wor
         assert child.stdout.readline()  # the run has begun
         child.send_signal(signal.SIGINT)
         told = child.communicate(timeout=60)
-    if child.returncode != 3:  # where the run was not through before
-        assert child.returncode == 130
-        assert "the runs go on" in told[1]
-    assert world.wait_for("SELECT status FROM rowferry_runs WHERE status = 'done'") == [("done",)]
+    assert (child.returncode, "the runs go on" in told[1]) == (130, True), told
+    for table in ("departments", "jobs"):
+        parent = tmp_path / f"{table}.csv"
+        parent.write_text("1,Name\n", encoding="utf-8")
+        here("load", parent)
+    ended = world.wait_for("SELECT status FROM rowferry_runs WHERE table_name = 'hired_employees' AND status = 'done'")
+    assert ended == [("done",)]
 
 
 def test_a_reader_that_leaves_a_pipe_breaks_nothing(departments: Path, world: World, here: Call) -> None:
