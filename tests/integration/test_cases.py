@@ -5,7 +5,6 @@ The shared cases lie beside the project; where they are absent those tests are s
 
 import gzip
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,17 +12,10 @@ import pytest
 from rowferry.steps.plan import is_upload
 from rowferry.storage.s3 import Bucket
 from tests.support.pipeline import Pipeline
+from tests.support.shared_cases import given
 
-CASES = Path(__file__).parents[3] / "shared/cases"
 PARENTS = "id,name\n1,one\n2,two\n3,three\n"
 HEAD = "id,name,datetime,department_id,job_id\n"
-
-
-def given(case: str, name: str) -> bytes:
-    path = CASES / case / name
-    if not path.exists():
-        pytest.skip("the shared cases are not beside this project")
-    return path.read_bytes()
 
 
 @pytest.fixture

@@ -78,6 +78,9 @@ def _with_words(kind: Kind, model: type[BaseModel], column: str) -> Kind:
 def _check_names(name: str, model: type[BaseModel], known: Mapping[str, TableDefinition]) -> None:
     if wrong := [given for given in (name, *model.model_fields) if not _NAME.fullmatch(given)]:
         raise TypeError(f"{model.__name__}: {wrong[0]!r} can't be a name; a letter, then letters, digits and _ can")
+    folded = [given.casefold() for given in model.model_fields]
+    if twice := [given for given in model.model_fields if folded.count(given.casefold()) > 1]:
+        raise TypeError(f"{model.__name__}: {' and '.join(twice)} differ by upper and lower case only")
     if name in known:
         raise TypeError(f"{model.__name__}: there is a table {name} already")
 

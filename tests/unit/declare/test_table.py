@@ -108,6 +108,12 @@ class All(BaseModel, title="all"):
     id: Id
 
 
+class Doubled(BaseModel):
+    id: Id
+    Name: Annotated[str, Text()]
+    name: Annotated[str, Text()]
+
+
 class TwoTypes(BaseModel):
     id: Id
     price: Annotated[str, Decimal(10, 2), Text()]
@@ -124,6 +130,7 @@ class TwoTypes(BaseModel):
         (TextKey, r"TextKey\.id holds keys, which are int, not text"),
         (WideReference, r"WideReference\.shop_id holds keys, which are int, not bigint"),
         (TwoTypes, r"TwoTypes\.price must have exactly one type of rowferry\.declare"),
+        (Doubled, r"Doubled: Name and name differ by upper and lower case only"),
         (Keyless, "Keyless must have exactly one key, an Id; it has 0"),
         (TwoKeys, "TwoKeys must have exactly one key, an Id; it has 2"),
         (Typeless, r"Typeless\.name must have exactly one type of rowferry\.declare"),

@@ -327,7 +327,7 @@ def test_a_moment_is_taken_in_utc(given: str, utc: str) -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        "2021-07-27", "2021-02-30T00:00:00Z", "2021-02-29T00:00:00Z", "2021-00-10T00:00:00Z", "2021-13-01T00:00:00Z",
+        "2021-02-30", "2021-02-30T00:00:00Z", "2021-02-29T00:00:00Z", "2021-00-10T00:00:00Z", "2021-13-01T00:00:00Z",
         "2021-01-01T23:59:60Z", "2021-01-01T24:00:00Z", "2021-01-01T23:60Z", "0000-00-00 00:00:00",
         "2021-07-27T16Z", "2021-07-27T16:02:08z", "2021-07-27t16:02:08Z", "2021-07-27  16:02:08", "2021-07-27_16:02",
         "2021-07-27T16:02:08Z\n", "2021-07-27T16:02:08  Z", "2021-07-27T16:02:08 utc", "2021-07-27T16:02:08 CET",
@@ -339,6 +339,12 @@ def test_a_moment_is_taken_in_utc(given: str, utc: str) -> None:
 )  # fmt: skip
 def test_what_names_no_moment_is_datetime_format(given: str) -> None:
     assert fault(MOMENT, given) == ("datetime_format", f"{given!r} is not an ISO 8601 date and time")
+
+
+@pytest.mark.parametrize("given", ["2021-07-27", " 2024-02-29 "])
+def test_a_date_without_its_time_says_how_to_declare_that_it_is_its_midnight(given: str) -> None:
+    words = f"{given!r} has no time of day; where a date alone means its midnight, declare Timestamp(date_only=True)"
+    assert fault(MOMENT, given) == ("datetime_format", words)
 
 
 @pytest.mark.parametrize("fraction", [".5", ".0000001", ".001", ".999999999", ".10"])

@@ -95,9 +95,7 @@ class _Moment:
             found, digits = by_format(text, self.format) if self.format else self._by_iso(text)
             moment = self._with_zone(found)
         except ValueError:
-            words = f"a moment as {self.format}" if self.format else "an ISO 8601 date and time"
-            context = {"shown": shown(text), "words": words}
-            raise PydanticCustomError("datetime_format", "{shown} is not {words}", context) from None
+            raise PydanticCustomError("datetime_format", "{words}", {"words": self._wrong_form(text)}) from None
         except OverflowError:
             moment = None  # with its offset it is outside what Python knows
         check_fraction(text, digits, self.fsp, "datetime_precision")
@@ -106,6 +104,14 @@ class _Moment:
             context = {"shown": shown(text), "first": _words(first, self.fsp), "last": _words(last, self.fsp)}
             raise PydanticCustomError("out_of_range", "{shown} is outside {first} to {last}", context)
         return moment
+
+    def _wrong_form(self, text: str) -> str:
+        if self.format:
+            return f"{shown(text)} is not a moment as {self.format}"
+        if _is_day(text.strip(" ")):
+            declared = f"{type(self).__name__}(date_only=True)"
+            return f"{shown(text)} has no time of day; where a date alone means its midnight, declare {declared}"
+        return f"{shown(text)} is not an ISO 8601 date and time"
 
     def _by_iso(self, text: str) -> tuple[dt.datetime, str]:
         """The moment, and the digits of its second's fraction."""
@@ -178,6 +184,13 @@ def utc(value: dt.datetime, between: str, fsp: int) -> str:
 
 def _words(moment: dt.datetime, fsp: int) -> str:
     return utc(moment, "T", fsp if moment.microsecond else 0) + "Z"
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(re.fullmatch(_DAY, text)) and bool(dt.date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 # --- what dates and times share --------------------------------------------------------------------------------------
