@@ -25,12 +25,11 @@ def as_a_run_reads_it(
     from rowferry.csvfile.text import refuse_other_kinds
     from rowferry.csvfile.wanted import with_metadata
     from rowferry.declare.catalog import table_named
-    from rowferry.declare.csv_format import CsvFormat
 
     head = fp.read(HEAD_BYTES)
     fp.seek(0)
     refuse_other_kinds(head, unpacked=unpacked)
-    wanted = with_metadata(getattr(table_named(table), "csv", None) or CsvFormat(), metadata)
+    wanted = with_metadata(table_named(table).csv, metadata)
     if encoding := utf16_of(head) or (head.startswith(MARK) and "utf-8"):
         wanted = replace(wanted, encoding=encoding)
     if is_utf8(wanted.encoding) and is_as_rfc_4180(wanted):

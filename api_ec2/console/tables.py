@@ -83,7 +83,8 @@ def one_table(
 
 def _example(table: TableDefinition, column: str) -> str:
     """A value as files have it, from the table's class."""
-    field = table.model.model_fields.get(column)
+    fields = {field.alias or name: field for name, field in table.model.model_fields.items()}
+    field = fields.get(column)
     return str(next(iter(field.examples or ()), "")) if field else ""
 
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from rowferry.config import Settings
 from rowferry.declare.catalog import TABLES
 from rowferry.declare.definition import TableDefinition
-from rowferry.declare.table import Id, read_models
+from rowferry.declare.table import read_models
+from rowferry.declare.table_class import Id
 from rowferry.declare.types import Decimal, Integer, Text
 from rowferry.setup import tables
 from rowferry.storage import mysql

@@ -4,7 +4,8 @@ May import: errors, storage. (rowferry/tables.py holds the declarations themselv
 Never knows: files, records, runs, steps.
 """
 
-from rowferry.declare.table import Id, Key, References
+from rowferry.declare.csv_format import CsvFormat
+from rowferry.declare.table_class import Id, Key, References, Table
 from rowferry.declare.types import (
     Binary,
     Boolean,
@@ -26,6 +27,7 @@ __all__ = [
     "Binary",
     "Boolean",
     "Choice",
+    "CsvFormat",
     "Date",
     "DateTime",
     "Decimal",
@@ -35,6 +37,7 @@ __all__ = [
     "Json",
     "Key",
     "References",
+    "Table",
     "Text",
     "Time",
     "Timestamp",

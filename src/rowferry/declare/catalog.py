@@ -8,14 +8,15 @@ from pydantic import BaseModel
 from rowferry import tables
 from rowferry.declare.definition import TableDefinition
 from rowferry.declare.table import read_models
+from rowferry.declare.table_class import Table
 from rowferry.errors import UnknownTable
 
 TABLES: Mapping[str, TableDefinition] = read_models(
-    [
+    dict.fromkeys(  # a class may have two names
         found
         for found in vars(tables).values()
-        if isinstance(found, type) and issubclass(found, BaseModel) and found.model_fields
-    ]
+        if isinstance(found, type) and issubclass(found, BaseModel) and found not in (BaseModel, Table)
+    )
 )
 """The order in which tables are created."""
 

@@ -1,13 +1,16 @@
 """A table's DDL, and how the database's table differs from its declaration."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from rowferry.declare import information_schema
 from rowferry.declare.catalog import TABLES
-from rowferry.declare.definition import Column, TableDefinition
+from rowferry.declare.definition import Column, Reference, TableDefinition
 from rowferry.declare.key_sql import column_type
 from rowferry.storage.mysql import Connection, Row
+
+_NAME_LENGTH = 64  # of any name in MySQL
 
 
 def create_table(table: TableDefinition) -> str:
@@ -15,11 +18,23 @@ def create_table(table: TableDefinition) -> str:
     lines = [_column(table, column) for column in table.columns]
     lines.append(f"PRIMARY KEY ({_listed(table.key)})")
     for reference in table.references:
-        name = f"{table.name}_{'_'.join(reference.columns)}"
+        name = _constraint_name(table, reference)
         parent = f"`{reference.parent}` ({_listed(reference.parent_columns)})"
         lines.append(f"CONSTRAINT `{name}` FOREIGN KEY ({_listed(reference.columns)}) REFERENCES {parent}")
     body = ",\n  ".join(lines)
     return f"CREATE TABLE IF NOT EXISTS `{table.name}` (\n  {body}\n) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4"
+
+
+def _constraint_name(table: TableDefinition, reference: Reference) -> str:
+    """At most 64 characters, as MySQL takes them."""
+    columns = [*reference.columns]
+    others = [one for one in table.references if one.columns == reference.columns]
+    if len(others) > 1:  # the same columns refer to two tables
+        columns.append(reference.parent)
+    name = f"{table.name}_{'_'.join(columns)}"
+    if len(name) <= _NAME_LENGTH:
+        return name
+    return f"{name[: _NAME_LENGTH - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _column(table: TableDefinition, column: Column) -> str:

@@ -1,11 +1,12 @@
 """What the rest of the core knows of a declared table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from rowferry.declare.csv_format import CsvFormat
 from rowferry.declare.types import Kind
 
 
@@ -37,6 +38,7 @@ class TableDefinition:
     model: type[BaseModel]
     references: tuple[Reference, ...] = ()
     generated: bool = False
+    csv: CsvFormat = field(default_factory=CsvFormat, hash=False)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -54,7 +56,7 @@ class TableDefinition:
     @cached_property
     def declaration(self) -> str:
         """The columns as rows in normal form have them; rules that take fewer or more values don't change it."""
-        parents = {reference.columns[0]: reference.parent for reference in self.references}
+        parents = {name: reference.parent for reference in self.references for name in reference.columns}
         return ", ".join(
             f"{column.name} {column.kind.ddl}"
             + (" key" if column.name in self.key else "")

@@ -130,8 +130,8 @@ def parameter(column: KeyColumn, field: bytes) -> Any:
         return int(field)
     if column.kind.ddl.startswith("decimal"):
         return decimal.Decimal(field.decode())
-    value = unescaped(field)
-    return value if "binary" in column.kind.ddl else value.decode()
+    text = unescaped(field).decode()
+    return bytes.fromhex(text) if "binary" in column.kind.ddl else text
 
 
 def words(columns: Sequence[KeyColumn], fields: Sequence[bytes]) -> str:
@@ -140,10 +140,6 @@ def words(columns: Sequence[KeyColumn], fields: Sequence[bytes]) -> str:
 
 
 def _shown(column: KeyColumn, field: bytes) -> str:
-    value = unescaped(field)
-    if "binary" in column.kind.ddl:
-        text = value.hex()
-        return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-    text = value.decode()
+    text = unescaped(field).decode()
     short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     return repr(short) if "char" in column.kind.ddl else short

@@ -76,7 +76,7 @@ def take_copy(
 
 def table_format(table: TableDefinition) -> CsvFormat:
     """What the table's class declares of its files."""
-    return getattr(table, "csv", None) or CsvFormat()
+    return table.csv
 
 
 def _is_packed(version: Version) -> bool:

@@ -30,7 +30,7 @@ from rowferry.backup.retention import Retention
 from rowferry.config import Settings
 from rowferry.declare.catalog import table_named
 from rowferry.declare.definition import TableDefinition
-from rowferry.declare.table import Id
+from rowferry.declare.table_class import Id
 from rowferry.declare.types import Decimal, Integer, Kind, Text, Timestamp
 from rowferry.errors import BackupDamaged, Busy, NotFound, OutOfTime, RowferryError, SchemaDiffers, UnknownTable
 from rowferry.ledger import jobs

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from rowferry.config import Settings
 from rowferry.declare import ddl
 from rowferry.declare.catalog import table_named
-from rowferry.declare.table import Id
+from rowferry.declare.table_class import Id
 from rowferry.declare.types import Decimal, Integer
 from rowferry.errors import SchemaDiffers
 from rowferry.storage import mysql

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from rowferry import ledger
 from rowferry.csvfile.dialect import Dialect
 from rowferry.declare.catalog import TABLES
-from rowferry.declare.table import Id, Key, read_models
+from rowferry.declare.table import read_models
+from rowferry.declare.table_class import Id, Key
 from rowferry.declare.types import Integer, Text
 from rowferry.steps.plan import Uploaded
 from rowferry.steps.work_files import DeclarationChanged, RunFiles
