@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from rowferry.csvfile.convert import is_as_rfc_4180
 from rowferry.csvfile.dialect import Dialect, arrangement, folded, is_text, without_surplus
 from rowferry.csvfile.header import find_dialect
 from rowferry.csvfile.records import CHUNK_BYTES, CHUNK_RECORDS, Record, plain_rows, records
@@ -110,6 +111,7 @@ def _unnamed(fields: Sequence[str], dialect: Dialect) -> Iterator[str]:
 def validate_bytes(table: TableDefinition, body: bytes, dialect: Dialect | None, first_line: int = 1) -> Validated:
     """`validate` for bytes as they came; without a dialect they are a whole file, with or without BOM and header.
 
+    Such a file is in the table's declared format, but UTF-8.
     Raises: TooLarge, BadRequest; Refused for a header that does not fit.
     """
     if len(body) > CHUNK_BYTES:
@@ -120,8 +122,11 @@ def validate_bytes(table: TableDefinition, body: bytes, dialect: Dialect | None,
         raise BadRequest(f"byte {error.start} is not UTF-8 ({error.reason})") from None
     if dialect:
         return validate(table, text, dialect, first_line)
+    if not is_as_rfc_4180(table.csv):
+        words = f"files of {table.name} have a quote or escape character of their own: upload it to check/{table.name}/"
+        raise BadRequest(f"{words}, where a run reads it as declared")
     text = text.removeprefix("\ufeff")
-    found = find_dialect(text.encode(), table, whole=True)
+    found = find_dialect(text.encode(), table, whole=True, wanted=table.csv)
     rest = "".join(text.split("\n", found.lines)[found.lines :])
     return validate(table, rest, found.dialect, first_line + found.lines)
 

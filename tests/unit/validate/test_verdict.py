@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from rowferry.csvfile.dialect import Dialect, arrangement
 from rowferry.csvfile.records import CHUNK_BYTES, records
 from rowferry.declare.catalog import TABLES
+from rowferry.declare.csv_format import CsvFormat
 from rowferry.errors import BadRequest, Refused, TooLarge
 from rowferry.validate.verdict import Reject, Validated, chunk_answer, validate, validate_bytes
 from tests.support.csv_files import CsvFile, csv_files
@@ -250,3 +252,11 @@ def test_the_answer_is_a_line_of_json_and_the_rows() -> None:
         ],
     }
     assert rows == "5\t1\ta\n6\t2\té\\n\n"
+
+
+def test_a_whole_file_is_in_the_format_of_its_table() -> None:
+    german = replace(DEPARTMENTS, csv=CsvFormat(delimiter=";", names={"Nr": "id"}, extra="ignore", trim=True))
+    validated = validate_bytes(german, b"Nr;name;more\n1; Sales ;x\n", None)
+    assert [*validated.rows()] == [{"id": 1, "name": "Sales"}]
+    with pytest.raises(BadRequest, match="files of departments have a quote or escape character of their own"):
+        validate_bytes(replace(DEPARTMENTS, csv=CsvFormat(escape="\\")), b"1,a\n", None)
