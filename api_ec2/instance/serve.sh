@@ -19,9 +19,10 @@ other_tokens() { # ARN
 DB_PASSWORD=$(secret "$APP_SECRET")
 API_OPERATOR_TOKEN=$(secret "$OPERATOR_TOKEN_SECRET")
 API_VALIDATOR_TOKEN=$(secret "$VALIDATOR_TOKEN_SECRET")
-# During a deploy, functions and people still send the former tokens, so these are valid too.
-API_OPERATOR_TOKEN_PREVIOUS=$(other_tokens "$OPERATOR_TOKEN_SECRET" 2>/dev/null) || API_OPERATOR_TOKEN_PREVIOUS=""
-API_VALIDATOR_TOKEN_PREVIOUS=$(other_tokens "$VALIDATOR_TOKEN_SECRET" 2>/dev/null) || API_VALIDATOR_TOKEN_PREVIOUS=""
+# During a deploy, functions and people still send the former tokens, so these are valid too. Where they can't be read,
+# the API starts without them; the reason is in its log.
+API_OPERATOR_TOKEN_PREVIOUS=$(other_tokens "$OPERATOR_TOKEN_SECRET") || API_OPERATOR_TOKEN_PREVIOUS=""
+API_VALIDATOR_TOKEN_PREVIOUS=$(other_tokens "$VALIDATOR_TOKEN_SECRET") || API_VALIDATOR_TOKEN_PREVIOUS=""
 export DB_PASSWORD API_OPERATOR_TOKEN API_OPERATOR_TOKEN_PREVIOUS API_VALIDATOR_TOKEN API_VALIDATOR_TOKEN_PREVIOUS
 export PYTHONPATH=/opt/rowferry/python PYTHONDONTWRITEBYTECODE=1
 exec "$PYTHON" -m uvicorn --factory api_ec2.main:from_env --host "$API_HOST" --port "$API_PORT" --workers 2 --no-access-log --no-server-header --no-proxy-headers
