@@ -20,6 +20,7 @@ class Run(BaseModel):
     status: str
     table: str = ""
     stage: str = ""
+    code: str | None = None
     reason: str | None = None
     batches: int | None = None
     batches_done: int = 0
@@ -53,6 +54,11 @@ class Run(BaseModel):
         if ended not in ("done", "checked"):
             return FAILED
         return WITH_REJECTS if self.rejected else LOADED
+
+    @property
+    def why(self) -> str | None:
+        """The code and the reason, as far as the run has them."""
+        return ": ".join(filter(None, (self.code, self.reason))) or None
 
     @property
     def account(self) -> str:

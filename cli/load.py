@@ -77,8 +77,8 @@ def conclude(stack: Stack, run: Run, output: Output) -> None:
     output.say(f"{run.key}: {ENDINGS.get(run.status, run.status)} ({run.seconds:.1f} s)", style)
     if run.read:
         output.say(f"  {run.account}")
-    if run.reason:
-        output.say(f"  {run.reason}")
+    if run.why:
+        output.say(f"  {run.why}")
     for key in filter(None, (run.rejects_key, run.duplicates_key)):
         for message in first_messages(read_csv(stack, key)):
             output.say(f"    {message}")

@@ -51,8 +51,8 @@ def runs(
         return
     options.output.show([_row(run) for run in found], COLUMNS)
     for run in found:
-        if run.reason:
-            options.output.say(f"{run.run[:8]} {run.status}: {run.reason}")
+        if run.why:
+            options.output.say(f"{run.run[:8]} {run.status}: {run.why}")
 
 
 def _row(run: Run) -> dict[str, object]:

@@ -17,7 +17,11 @@ router = APIRouter(tags=["runs"])
 
 
 class RunState(BaseModel):
-    """A finished or running run. Its counts are those of the batches that are in the ledger so far."""
+    """A finished or running run. Its counts are those of the batches that are in the ledger so far.
+
+    `code` and `reason`: why nothing was loaded, as a stable word and as a sentence. A run that failed, waits or was
+    abandoned has a reason and no code.
+    """
 
     run: str
     claim: int
@@ -27,6 +31,7 @@ class RunState(BaseModel):
     kind: str
     status: str
     stage: str
+    code: str | None
     reason: str | None
     batches: int | None
     batches_done: int
@@ -55,6 +60,7 @@ class RunState(BaseModel):
             kind=run.kind,
             status=run.status,
             stage=run.stage,
+            code=run.code,
             reason=run.reason,
             batches=run.batches,
             batches_done=progress.batches_done,

@@ -60,7 +60,7 @@ def test_every_function_does_its_part_of_a_files_way(invoke: Invoke, world: Worl
     assert (planned["outcome"], planned["records"], planned["batches"]) == ("planned", 12, 1)
     validated = invoke("ValidateFunction")
     assert validated == {"outcome": "validated", "batch": 0, "read": 12, "valid": 12, "rejected": 0}
-    assert invoke("ReconcileFunction") == {"outcome": "load", "reason": None, "seconds": 0}
+    assert invoke("ReconcileFunction") == {"outcome": "load", "reason": None, "seconds": 0, "code": None}
     assert invoke("TurnFunction")["outcome"] == "go"
     assert invoke("LoadFunction")["inserted"] == 12
     report = invoke("SummariseFunction")["report"]

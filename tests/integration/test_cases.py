@@ -37,7 +37,7 @@ def hired(pipeline: Pipeline) -> Sequence[tuple[int, int, int]]:
 
 def assert_refused(report: Mapping[str, Any], code: str, *words: str) -> None:
     assert report["status"] == "refused", report
-    assert report["reason"].startswith(f"{code}: "), report["reason"]
+    assert report["code"] == code, report["reason"]
     for word in words:
         assert word in report["reason"], report["reason"]
 

@@ -1,13 +1,12 @@
 """Which run may load now: overlapping ranges of keys are held by one run after the other, in the order of claims."""
 
 import datetime as dt
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rowferry.errors import Busy, NotFound, StartAgain
-from rowferry.ledger import jobs
+from rowferry.ledger import jobs, verdicts
 from rowferry.ledger.batch_rows import has_batches
 from rowferry.ledger.model import Run
 from rowferry.ledger.runs import LEASE_MINUTES, abandoned, newer_done
@@ -154,11 +153,11 @@ def patience(run: Run, now: dt.datetime) -> int:
 
 
 def _supersede(conn: Connection, run: Run, newer: str) -> None:
-    reason = f"superseded: {superseded_by(run.key, newer)}"
     if run.verdict is None:
         raise NotFound(f"run {run.id} has no verdict")
-    verdict = replace(run.verdict, gate="refused", reason=reason)
-    mysql.run(conn, "UPDATE rowferry_runs SET verdict = %s WHERE id = %s", (json.dumps(asdict(verdict)), run.id))
+    verdict = replace(run.verdict, gate="refused", code="superseded", reason=superseded_by(run.key, newer))
+    sql = "UPDATE rowferry_runs SET verdict = %s, verdict_code = %s WHERE id = %s"
+    mysql.run(conn, sql, (*verdicts.to_columns(verdict), run.id))
 
 
 def superseded_by(key: str, newer: str) -> str:

@@ -273,6 +273,10 @@ STEPS: tuple[Step, ...] = (
         "ranges of keys of any type",
         add_columns("rowferry_runs", {"low_range": "VARBINARY(255) NULL", "high_range": "VARBINARY(255) NULL"}),
     ),
+    Step(
+        "the code of a verdict",
+        add_columns("rowferry_runs", {"verdict_code": "VARCHAR(64) CHARACTER SET ascii NULL"}),
+    ),
 )
 
 TABLES = tuple(f"rowferry_{name}" for name in ("schema", "runs", "batches", "attempts", "jobs", "turns"))

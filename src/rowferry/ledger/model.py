@@ -12,6 +12,10 @@ from rowferry.csvfile.dialect import Dialect
 Gate = Literal["open", "refused", "too_many_rejects", "no_valid_row"]
 
 
+ENDED_BY_VERDICT = ("refused", "gated", "superseded", "checked")
+"""The status of runs whose reason is that of their verdict."""
+
+
 def run_id(bucket: str, key: str, version: str) -> str:
     """32 hexadecimal digits, the same for the same version of an object."""
     name = "\0".join((bucket, key, version))
@@ -31,14 +35,15 @@ class Would:
 class Verdict:
     """What was decided over the whole file, by Plan (refused) or by Reconcile and the gate.
 
-    `reason`: why the gate is shut, a code and words. `rejected`: records of the whole file that Validate or Reconcile
-    rejected. `prefix`: where Reconcile's rejects lie, one object for each batch that is in `batches`, which has how
-    many of that batch's rows it rejected. `would`: for a check, by batch. Keys: the range of the valid rows',
-    each end as bytes (`declare.key.encoder`) in hexadecimal digits; None where MySQL makes the keys. Earlier releases
-    wrote whole numbers.
+    `code` and `reason`: why the gate is shut, as a stable word for programs and as a sentence; None where it is open.
+    `rejected`: records of the whole file that Validate or Reconcile rejected. `prefix`: where Reconcile's rejects lie,
+    one object for each batch that is in `batches`, which has how many of that batch's rows it rejected. `would`: for a
+    check, by batch. Keys: the range of the valid rows', each end as bytes (`declare.key.encoder`) in hexadecimal
+    digits; None where MySQL makes the keys. Earlier releases wrote whole numbers.
     """
 
     gate: Gate
+    code: str | None = None
     reason: str | None = None
     rejected: int = 0
     prefix: str = ""
@@ -82,6 +87,11 @@ class Run:
     def path(self) -> str:
         """The object's key without its first folder: `raw/jobs.csv` -> `jobs.csv`."""
         return self.key.partition("/")[2]
+
+    @property
+    def code(self) -> str | None:
+        """The code of the verdict that ended the run; None where another cause or none ended it."""
+        return self.verdict.code if self.verdict and self.status in ENDED_BY_VERDICT else None
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from typing import Any
 
 from rowferry.config import Options
 from rowferry.csvfile.dialect import DIALECT, Dialect
-from rowferry.declare.key import encoded_integer, high_end, low_end
 from rowferry.errors import Never, NotFound
-from rowferry.ledger import attempts
-from rowferry.ledger.model import Claim, Run, Verdict, Would, run_id
+from rowferry.ledger import attempts, verdicts
+from rowferry.ledger.model import ENDED_BY_VERDICT, Claim, Run, Verdict, run_id
 from rowferry.storage import mysql
 from rowferry.storage.mysql import Connection, Row
 
@@ -233,6 +232,7 @@ NAMES = [
     "batches",
     "manifest",
     "verdict",
+    "verdict_code",
     "report",
     "started_at",
     "claimed_at",
@@ -242,7 +242,7 @@ _COLUMNS = ", ".join(NAMES)
 
 
 def run_of(row: Row) -> Run:
-    verdict = json.loads(row["verdict"]) if row["verdict"] else None
+    verdict = verdicts.of_columns(row["verdict"], row["verdict_code"])
     dialect = json.loads(row["dialect"]) if row["dialect"] else None
     return Run(
         id=row["id"],
@@ -256,13 +256,13 @@ def run_of(row: Row) -> Run:
         execution=row["execution"],
         status=row["status"],
         stage=row["stage"],
-        reason=row["reason"],
+        reason=_reason(row, verdict),
         options=Options(**json.loads(row["options"])),
         dialect=DIALECT.validate_python(dialect) if dialect else None,
         records=row["records"],
         batches=row["batches"],
         manifest=row["manifest"],
-        verdict=_verdict(verdict) if verdict else None,
+        verdict=verdict,
         report=json.loads(row["report"]) if row["report"] else None,
         started_at=_utc(row["started_at"]),
         claimed_at=_utc(row["claimed_at"]),
@@ -274,10 +274,11 @@ def _utc(moment: dt.datetime) -> dt.datetime:
     return moment.replace(tzinfo=dt.UTC)
 
 
-def _verdict(stored: dict[str, Any]) -> Verdict:
-    batches = {int(batch): int(count) for batch, count in stored.pop("batches").items()}
-    would = {int(batch): Would(**counts) for batch, counts in stored.pop("would").items()}
-    return Verdict(**stored, batches=batches, would=would)
+def _reason(row: Row, verdict: Verdict | None) -> str | None:
+    """Earlier releases began the reason of a run that ended by its verdict with the verdict's code."""
+    if row["reason"] and verdict and verdict.code and row["status"] in ENDED_BY_VERDICT:
+        return str(row["reason"]).removeprefix(f"{verdict.code}: ")
+    return row["reason"]  # type: ignore[no-any-return]
 
 
 def keep_plan(conn: Connection, id: str, dialect: Dialect, records: int, batches: int, manifest: str) -> None:
@@ -291,37 +292,25 @@ def keep_plan(conn: Connection, id: str, dialect: Dialect, records: int, batches
     mysql.run(conn, sql, (json.dumps(asdict(dialect)), records, batches, manifest, id))
 
 
-def refuse(conn: Connection, id: str, reason: str) -> None:
+def refuse(conn: Connection, id: str, code: str, reason: str) -> None:
     """Writes that Plan refuses the file, unless another attempt at Plan has planned or refused it."""
-    sql = "UPDATE rowferry_runs SET verdict = %s WHERE id = %s AND records IS NULL AND verdict IS NULL"
-    mysql.run(conn, sql, (json.dumps(asdict(Verdict("refused", reason))), id))
+    sql = """
+        UPDATE rowferry_runs SET verdict = %s, verdict_code = %s
+        WHERE id = %s AND records IS NULL AND verdict IS NULL"""
+    mysql.run(conn, sql, (*verdicts.to_columns(Verdict("refused", code, reason)), id))
 
 
 def keep_verdict(conn: Connection, id: str, verdict: Verdict) -> Verdict:
     """Writes Reconcile's verdict, or finds the one that was written first; answers the one that holds."""
     sql = """
-        UPDATE rowferry_runs SET verdict = %s, low_key = %s, high_key = %s, low_range = %s, high_range = %s
+        UPDATE rowferry_runs SET verdict = %s, verdict_code = %s, low_key = %s, high_key = %s, low_range = %s,
+          high_range = %s
         WHERE id = %s AND verdict IS NULL"""
-    mysql.run(conn, sql, (json.dumps(asdict(verdict)), *_key_range(verdict), id))
+    mysql.run(conn, sql, (*verdicts.to_columns(verdict), *verdicts.key_range(verdict), id))
     kept = read(conn, id).verdict
     if kept is None:
         raise NotFound(f"run {id} has no verdict")
     return kept
-
-
-_ALL_NUMBERS = (-(2**63), 2**63 - 1)
-"""While a deploy is under way, code of an earlier release, which knows numbers only, lets nothing pass."""
-
-
-def _key_range(verdict: Verdict) -> tuple[int | bytes | None, ...]:
-    low, high = verdict.low_key, verdict.high_key
-    if low is None or high is None:
-        return (None,) * 4
-    return (*_ALL_NUMBERS, low_end(_encoded(low)), high_end(_encoded(high)))
-
-
-def _encoded(end: str | int) -> bytes:
-    return encoded_integer(end) if isinstance(end, int) else bytes.fromhex(end)
 
 
 def finish(conn: Connection, id: str, status: str, reason: str | None, report: Mapping[str, Any]) -> bool:

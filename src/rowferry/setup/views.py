@@ -25,6 +25,7 @@ _ABOVE_MEAN = """
 """
 _RUNS = """
   SELECT r.id AS run_id, CONVERT(r.object_key USING utf8mb4) AS object_key, r.table_name, r.kind, r.status, r.stage,
+    IF(r.status IN ('refused', 'gated', 'superseded', 'checked'), r.verdict_code, NULL) AS code,
     r.reason, r.started_at, r.finished_at,
     TIMESTAMPDIFF(MICROSECOND, r.started_at, r.finished_at) / 1000000 AS seconds,
     r.records AS records_read, COALESCE(b.inserted, 0) AS inserted, COALESCE(b.updated, 0) AS updated,

@@ -36,9 +36,10 @@ class Planned:
     """Plan's outcome.
 
     `manifest` and `results` are S3 keys for the Maps: the batches to read, and where to leave what the children answer.
-    `planned`: there are batches. `empty`: no record in the file. `refused`: it can never load. `duplicate`: another
-    execution has this version, or it is done. `gone`: no such version is there, nor has a run had it. `ignored`: a
-    folder's marker, a hidden or temporary file, or a key that is not below raw/ or check/.
+    `planned`: there are batches. `empty`: no record in the file. `refused`: it can never load; `code` and `reason` are
+    the verdict's. `duplicate`: another execution has this version, or it is done. `gone`: no such version is there, nor
+    has a run had it. `ignored`: a folder's marker, a hidden or temporary file, or a key that is not below raw/ or
+    check/.
     """
 
     outcome: str
@@ -47,6 +48,7 @@ class Planned:
     batches: int = 0
     manifest: str = ""
     results: str = ""
+    code: str | None = None
     reason: str | None = None
 
 
@@ -62,10 +64,10 @@ def plan(conn: Connection, bucket: Bucket, uploaded: Uploaded, execution: str, o
         try:
             _plan(conn, bucket, run)
         except Refused as refusal:
-            ledger.refuse(conn, run.id, f"{refusal.code}: {refusal}")
+            ledger.refuse(conn, run.id, refusal.code, str(refusal))
         run = ledger.read(conn, run.id)
     if run.verdict and run.verdict.gate == "refused":
-        return Planned("refused", run.id, reason=run.verdict.reason)
+        return Planned("refused", run.id, code=run.verdict.code, reason=run.verdict.reason)
     files = RunFiles(bucket, run.id, run.manifest)
     outcome = "planned" if run.batches else "empty"
     return Planned(outcome, run.id, run.records or 0, run.batches or 0, files.manifest, f"{files.prefix}map")

@@ -31,12 +31,13 @@ from rowferry.validate.verdict import Reject, rejected
 @dataclass(frozen=True)
 class Reconciled:
     """`wait`: look again in so many seconds, for `reason`; else what the gate decided: `load`, or `withhold`, which
-    writes no row.
+    writes no row. `code` and `reason` are the verdict's then.
     """
 
     outcome: str
     reason: str | None = None
     seconds: int = 0
+    code: str | None = None
 
 
 def reconcile(conn: Connection, bucket: Bucket, run: Run, now: dt.datetime) -> Reconciled:
@@ -49,7 +50,8 @@ def reconcile(conn: Connection, bucket: Bucket, run: Run, now: dt.datetime) -> R
 
 
 def _outcome(run: Run, verdict: Verdict) -> Reconciled:
-    return Reconciled("load" if verdict.gate == "open" and run.kind == "load" else "withhold", verdict.reason)
+    outcome = "load" if verdict.gate == "open" and run.kind == "load" else "withhold"
+    return Reconciled(outcome, verdict.reason, code=verdict.code)
 
 
 def _decide(conn: Connection, bucket: Bucket, run: Run, scan: FileScan, now: dt.datetime) -> Reconciled:
@@ -93,10 +95,11 @@ def _verdict(conn: Connection, run: Run, scan: FileScan, found: Constraints, tic
             counts[batch.batch] = len(rejects)
     rejected = sum(stats.rejected for stats in scan.stats) + sum(counts.values())
     gate, reason = _gate(run, rejected)
+    code = None if gate == "open" else gate
     lows = [stats.low for stats in scan.stats if stats.low is not None]
     highs = [stats.high for stats in scan.stats if stats.high is not None]
     verdict = Verdict(
-        gate, reason, rejected, prefix, counts, low_key=min(lows, default=None), high_key=max(highs, default=None)
+        gate, code, reason, rejected, prefix, counts, low_key=min(lows, default=None), high_key=max(highs, default=None)
     )
     return _checked(conn, run, scan, verdict) if run.kind == "check" and gate == "open" else verdict
 
@@ -104,12 +107,12 @@ def _verdict(conn: Connection, run: Run, scan: FileScan, found: Constraints, tic
 def _gate(run: Run, rejected: int) -> tuple[ledger.Gate, str | None]:
     read = run.records or 0
     if rejected == read:
-        return "no_valid_row", f"no_valid_row: none of the {read} records is valid"
+        return "no_valid_row", f"none of the {read} records is valid"
     percent = 100 * rejected / read
     if percent > run.options.max_rejected_percent:
         allowed = f"{run.options.max_rejected_percent:g} % are allowed"
         words = f"{rejected} of {read} records ({percent:.4g} %) are rejected and {allowed}; nothing was loaded"
-        return "too_many_rejects", f"too_many_rejects: {words}"
+        return "too_many_rejects", words
     return "open", None
 
 

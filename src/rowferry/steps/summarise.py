@@ -250,7 +250,7 @@ def _ending(run: Run) -> tuple[str, str]:
         return "done", _within_s3(f"processed/{run.path}", f"processed/{run.table}/{run.id}", run)
     place = _within_s3(f"{_errors_folder(run)}/{run.path.rpartition('/')[2]}", f"{_errors_folder(run)}/upload", run)
     if gate == "refused":
-        superseded = (run.verdict is not None) and (run.verdict.reason or "").startswith("superseded:")
+        superseded = run.verdict is not None and run.verdict.code == "superseded"
         return "superseded" if superseded else "refused", place
     return "gated", place
 
@@ -313,6 +313,7 @@ def _report(run: Run, status: str, moved_to: str | None, totals: Totals, rejects
         "key": run.key,
         "version": run.version,
         "status": status,
+        "code": run.verdict.code if run.verdict else None,
         "reason": run.verdict.reason if run.verdict else None,
         "read": totals.records,
         "inserted": totals.inserted,
@@ -339,15 +340,14 @@ def _report(run: Run, status: str, moved_to: str | None, totals: Totals, rejects
 
 def _reason(run: Run, report: Report) -> Report:
     """Why the whole file is in errors/, and what to upload again."""
-    code, _, message = (report["reason"] or "").partition(": ")
     nothing_withheld = report["read"] > 0 and report["withheld"] == 0
     again = "nothing" if report["status"] == "superseded" else "rejects" if nothing_withheld else "file"
     return {
         "run": run.id,
         "key": run.key,
         "version": run.version,
-        "code": code,
-        "message": message,
+        "code": report["code"],
+        "message": report["reason"],
         "upload_again": again,
     }
 

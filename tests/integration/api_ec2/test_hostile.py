@@ -98,7 +98,7 @@ def test_a_hidden_name_starts_no_run_and_its_file_stays(pipeline: Pipeline, name
 
 @pytest.mark.parametrize("key", ["raw/%6aobs.csv", "raw/jobs csv", "raw/xjobs.csv"])
 def test_a_name_that_only_looks_like_a_tables_is_refused(pipeline: Pipeline, key: str) -> None:
-    assert pipeline.migrate(key, "1,A\n")["reason"].startswith("unknown_table")
+    assert pipeline.migrate(key, "1,A\n")["code"] == "unknown_table"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_the_functions_take_a_file_all_the_way(functions: Functions, capsys: pyt
     planned = functions.plan()
     assert (planned["outcome"], planned["records"], planned["batches"]) == ("planned", 12, 1)
     assert functions.call("validate")["outcome"] == "validated"
-    assert functions.call("reconcile") == {"outcome": "load", "reason": None, "seconds": 0}
+    assert functions.call("reconcile") == {"outcome": "load", "reason": None, "seconds": 0, "code": None}
     assert functions.call("turn") == {"outcome": "go", "ahead": None, "seconds": 0}
     assert functions.call("load")["inserted"] == 12
     report = functions.call("summarise")["report"]

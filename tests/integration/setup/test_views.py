@@ -87,6 +87,15 @@ def test_the_views_of_runs_have_their_account_and_their_rejects(reader: Connecti
     assert found == [("jobs", "missing", 2), ("jobs", "not_integer", 1)]
 
 
+@pytest.mark.parametrize(("status", "code"), [("refused", "header"), ("failed", None)])
+def test_the_view_of_runs_has_the_code_of_a_run_that_its_verdict_ended(
+    reader: Connection, administrator: Settings, status: str, code: str | None
+) -> None:
+    with mysql.session(replace(administrator, db_name=NAME)) as conn:
+        mysql.run(conn, "UPDATE rowferry_runs SET status = %s, verdict_code = 'header'", (status,))
+    assert rows(reader, "SELECT status, code FROM v_migration_runs") == [(status, code)]
+
+
 def test_the_reporting_user_can_change_nothing_through_a_view(reader: Connection) -> None:
     with pytest.raises(DatabaseError):
         mysql.run(reader, "DELETE FROM v_migration_runs")

@@ -215,7 +215,7 @@ def test_a_file_that_was_planned_is_not_refused_by_an_attempt_that_ends_later(
     pipeline: Pipeline, conn: Connection
 ) -> None:
     id = pipeline.plan(pipeline.upload("raw/departments.csv", ROWS)).run
-    ledger.refuse(conn, id, "superseded: by a newer one")
+    ledger.refuse(conn, id, "superseded", "by a newer one")
     assert pipeline.read(id).verdict is None
 
 

@@ -160,6 +160,12 @@ def test_the_exit_code_is_that_of_the_run_that_went_worst(runs: list[Run], code:
     assert worst(runs) == code
 
 
+def test_why_nothing_was_loaded_is_the_code_and_the_reason_as_far_as_the_stack_says_them() -> None:
+    assert run("refused", code="header", reason="line 1 is no header").why == "header: line 1 is no header"
+    assert run("failed", reason="no database").why == "no database"
+    assert run("done").why is None
+
+
 def test_a_run_under_way_says_its_step_its_speed_and_the_time_left() -> None:
     now = run("running", stage="Load", batches=10, batches_done=2, read=50_000, seconds=4)
     assert state_of(now) == "Load, 2 of 10 batches, 12,500 rows/s, about 16 s left"
